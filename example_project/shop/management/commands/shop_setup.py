@@ -1,0 +1,46 @@
+"""Make the shop ready to open."""
+
+from __future__ import annotations
+
+import csv
+import secrets
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.core.management.base import BaseCommand
+
+from shop.models import Product
+
+
+class Command(BaseCommand):
+    """Migrate, fill the catalogue, make an admin."""
+
+    help = "Migrates the database, fills the catalogue and makes an admin. Run again, it changes nothing."
+    requires_system_checks = ()
+
+    def handle(self, **options: object) -> None:
+        call_command("migrate", interactive=False, verbosity=0)
+        self.fill_catalogue()
+        self.stdout.write(f"admin password: {self.admin_password()}")
+
+    def fill_catalogue(self) -> None:
+        with (settings.SHOP_DATA_DIR / "products.csv").open(encoding="utf-8", newline="") as file:
+            Product.objects.bulk_create(
+                (Product(**row) for row in csv.DictReader(file)), ignore_conflicts=True
+            )
+
+    def admin_password(self) -> str:
+        """Return the password of "admin", made up the first time and kept in a file for its owner alone."""
+        kept = settings.VAR_DIR / "admin-password"
+        users = get_user_model().objects
+        if kept.exists() and users.filter(username="admin").exists():
+            return kept.read_text().strip()
+        password = secrets.token_urlsafe(9)
+        kept.touch(mode=0o600)
+        kept.write_text(password + "\n")
+        admin, _ = users.get_or_create(username="admin", defaults={"email": "admin@shop.example"})
+        admin.is_staff = admin.is_superuser = True
+        admin.set_password(password)
+        admin.save()
+        return password

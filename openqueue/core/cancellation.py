@@ -1,0 +1,36 @@
+"""Cancel runs wherever they are: in the outbox at once, in a claim by asking."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from openqueue.core import transitions
+from openqueue.models import Run
+from openqueue.states import FINAL
+from openqueue.store import store
+
+CANCELLED, REQUESTED, FINISHED, MISSING = "cancelled", "requested", "finished", "missing"
+
+
+def cancel(runs: Sequence[UUID], *, actor: str, now: datetime | None = None) -> dict[UUID, str]:
+    """Cancel each run; answer `cancelled`, `requested`, `finished` or `missing` per run.
+
+    A run that is in no place and not final was moving between two while it was looked for: look again.
+    """
+    answers: dict[UUID, str] = {}
+    left = list(dict.fromkeys(runs))
+    while left:
+        answers |= dict.fromkeys(transitions.cancel_waiting(left, actor=actor, now=now), CANCELLED)
+        left = [run for run in left if run not in answers]
+        if left:
+            asked = transitions.again(lambda asked=left: store().request_cancel(asked, actor=actor, now=now))
+            answers |= dict.fromkeys(asked, REQUESTED)
+            left = [run for run in left if run not in answers]
+        if left:
+            statuses = dict(Run.objects.using(store().alias).filter(pk__in=left).values_list("pk", "status"))
+            answers |= {run: MISSING for run in left if run not in statuses}
+            answers |= {run: FINISHED for run, status in statuses.items() if status in FINAL}
+            left = [run for run in left if run not in answers]
+    return answers

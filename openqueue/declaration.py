@@ -1,0 +1,164 @@
+"""``@task``: a function that can be triggered."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, cast, overload
+
+from asgiref.sync import sync_to_async
+from django.apps import apps
+
+from openqueue import registry, retry
+from openqueue.context import TaskContext
+from openqueue.errors import TaskDeclarationError
+from openqueue.handle import RunHandle
+from openqueue.ids import uuid7
+from openqueue.options import DECLARABLE, Options, is_whole
+from openqueue.orders import Bound, Order
+from openqueue.signature import Signature
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Hook = Callable[..., None]
+
+
+class Task(Generic[P, R]):
+    """A registered function. Still callable as what it is; `trigger()` has a worker run it."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        id: str | None = None,
+        takes_context: bool | None = None,
+        schema: Any = None,
+        concurrency: int | None = None,
+        on_worker_lost: Literal["retry", "fail"] = "retry",
+        retry_on: Iterable[type[BaseException]] | None = None,
+        no_retry_on: Iterable[type[BaseException]] = (),
+        secret: Sequence[str] = (),
+        api_enqueueable: bool = True,
+        on_start: Hook | None = None,
+        on_success: Hook | None = None,
+        on_retry: Hook | None = None,
+        on_failure: Hook | None = None,
+        on_cancel: Hook | None = None,
+        **options: Any,
+    ) -> None:
+        functools.update_wrapper(self, function)
+        unknown = set(options) - DECLARABLE
+        if unknown:
+            raise TaskDeclarationError(
+                f"@task does not know {', '.join(sorted(unknown))}. It takes: {', '.join(sorted(DECLARABLE))}."
+            )
+        if concurrency is not None and (not is_whole(concurrency) or concurrency < 1):
+            raise TaskDeclarationError(f"concurrency={concurrency!r} must be a whole number above 0")
+        if on_worker_lost not in {"retry", "fail"}:
+            raise TaskDeclarationError(f"on_worker_lost={on_worker_lost!r} must be 'retry' or 'fail'")
+        if isinstance(secret, str):
+            raise TaskDeclarationError(f"secret={secret!r} must be a list of argument names")
+        self.function = function
+        self.given_id = id
+        self.options = Options(**options).checked()
+        self.backoff = retry.Backoff.of(cast(Any, self.options.backoff))
+        self.signature = Signature.of(function, takes_context=takes_context, schema=schema)
+        self.is_async = inspect.iscoroutinefunction(function)
+        self.concurrency = concurrency
+        self.on_worker_lost = on_worker_lost
+        self.retry_on = None if retry_on is None else tuple(retry_on)
+        self.no_retry_on = tuple(no_retry_on)
+        self.secret = tuple(secret)
+        self.api_enqueueable = api_enqueueable
+        self.hooks = {
+            "start": on_start,
+            "success": on_success,
+            "retry": on_retry,
+            "failure": on_failure,
+            "cancel": on_cancel,
+        }
+        registry.add(self, given_id=id)
+
+    def __repr__(self) -> str:
+        return f"<Task {self.given_id or self.function.__qualname__}>"
+
+    @functools.cached_property
+    def id(self) -> str:
+        """The name under which workers know it: ``app_label.function`` unless given."""
+        if self.given_id is not None:
+            return self.given_id
+        apps.check_apps_ready()
+        app = apps.get_containing_app_config(self.function.__module__)
+        if app is None:
+            raise TaskDeclarationError(
+                f"{self.function.__module__}.{self.function.__qualname__} is in no app of INSTALLED_APPS. "
+                f"Move it into one, or name it with @task(id=...)."
+            )
+        return f"{app.label}.{self.function.__name__}"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> R:
+        return self.function(*args, **kwargs)  # type: ignore[no-any-return]  # the function's own type
+
+    def call(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the function here and now, with a context made for the occasion if it takes one."""
+        if not self.signature.takes_context:
+            return self(*args, **kwargs)
+        return self(TaskContext(run_id=uuid7(), task_id=self.id, queue=self.options.queue), *args, **kwargs)
+
+    def using(self, **options: Any) -> Order[P, R]:
+        """Return this task with other options, for what is triggered through it."""
+        return Order(self, self.options).using(**options)
+
+    def bind(self, *args: P.args, **kwargs: P.kwargs) -> Bound[R]:
+        """Return a checked call, to be triggered together with others."""
+        return Order(self, self.options).bind(*args, **kwargs)
+
+    def trigger(self, *args: P.args, **kwargs: P.kwargs) -> RunHandle[R]:
+        """Create a run in the open transaction; it starts after the commit.
+
+        Raises:
+            PayloadInvalid: an argument does not fit the signature; nothing was written.
+            TriggerNotAtomic: the open transaction is of another database.
+        """
+        return self.bind(*args, **kwargs).trigger()
+
+    def trigger_many(self, payloads: Iterable[Mapping[str, Any]]) -> list[RunHandle[R]]:
+        """Create many runs with a handful of statements; all or none."""
+        return Order(self, self.options).trigger_many(payloads)
+
+    async def atrigger(self, *args: P.args, **kwargs: P.kwargs) -> RunHandle[R]:
+        """Create a run; it commits by itself, since Django has no async transactions."""
+        return await sync_to_async(self.trigger)(*args, **kwargs)
+
+    async def atrigger_many(self, payloads: Iterable[Mapping[str, Any]]) -> list[RunHandle[R]]:
+        """Create many runs; they commit by themselves."""
+        return await sync_to_async(self.trigger_many)(payloads)
+
+
+@overload
+def task(function: Callable[Concatenate[TaskContext, P], R], /) -> Task[P, R]: ...
+@overload
+def task(function: Callable[P, R], /) -> Task[P, R]: ...
+@overload
+def task(**options: Any) -> Decorator: ...
+def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Declare a task: ``@task`` or ``@task(queue="email", max_attempts=5, ...)``.
+
+    Raises:
+        TaskDeclarationError: an option is wrong; its text names the option and the remedy.
+    """
+    if function is not None:
+        return Task(function)
+    return lambda function: Task(function, **options)
+
+
+class Decorator:
+    """What ``@task(...)`` is for the type checker."""
+
+    @overload
+    def __call__(self, function: Callable[Concatenate[TaskContext, P], R], /) -> Task[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Task[P, R]: ...
+    def __call__(self, function: Any, /) -> Any:
+        """Declare the task."""

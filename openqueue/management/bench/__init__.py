@@ -1,0 +1,1 @@
+"""Measures OpenQueue with the settings in use, on the machine in use."""

@@ -1,0 +1,169 @@
+"""The measurements: trigger, bulk trigger, drain, latency, idle, memory."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from django.db import connections, transaction
+
+from openqueue.conf import config
+from openqueue.management.bench import accounting
+from openqueue.management.bench.tasks import QUEUE, noop
+from openqueue.models import Outbox, Run, RunEvent, RunLog
+
+Tell = Callable[[str, float], None]
+"""Told what is measured, and how far it is, 0 to 1."""
+Figures = dict[str, Any]
+SCRATCH: Final = "openqueue_bench_row"
+BULK: Final = 1_000
+
+
+def trigger(*, size: int, tell: Tell) -> Figures:
+    """One `trigger()` with its COMMIT against a bare INSERT of one row with its COMMIT, in interleaved pairs."""
+    connection = connections[config.database]
+    bare, ours = [], []
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE TABLE {SCRATCH} (id varchar(36) PRIMARY KEY, payload text)")
+        try:
+            for number in range(size):
+                begun = time.perf_counter()
+                with transaction.atomic(using=config.database):
+                    cursor.execute(f"INSERT INTO {SCRATCH} VALUES (%s, %s)", [f"row {number}", "x" * 40])  # noqa: S608
+                bare.append(time.perf_counter() - begun)
+                begun = time.perf_counter()
+                with transaction.atomic(using=config.database):
+                    noop.trigger()
+                ours.append(time.perf_counter() - begun)
+                tell("trigger", (number + 1) / size)
+        finally:
+            cursor.execute(f"DROP TABLE {SCRATCH}")
+    bare_ms, ours_ms = statistics.median(bare) * 1000, statistics.median(ours) * 1000
+    return {"pairs": size, "bare_insert_ms": bare_ms, "trigger_ms": ours_ms, "ratio": ours_ms / bare_ms}
+
+
+def bulk(*, size: int, tell: Tell) -> Figures:
+    """`trigger_many` of 1,000 at a time."""
+    begun, done = time.perf_counter(), 0
+    while done < size:
+        noop.trigger_many([{}] * min(BULK, size - done))
+        done += min(BULK, size - done)
+        tell("bulk trigger", done / size)
+    took = time.perf_counter() - begun
+    return {"runs": done, "seconds": took, "runs_per_second": done / took}
+
+
+def drain(*, size: int, slots: int, tell: Tell) -> Figures:
+    """Drain no-op runs with one worker process; CPU of the worker from ready to done, of the server over the same time."""
+    have = Outbox.objects.using(config.database).filter(queue=QUEUE).count()
+    if have < size:
+        bulk(size=size - have, tell=lambda _, share: tell("fill", share))
+    analyze()
+    server_before = accounting.server_cpu()
+    with worker("--drain", slots=slots) as process:
+        while process.poll() is None:
+            left = Outbox.objects.using(config.database).filter(queue=QUEUE).count()
+            tell("drain", 1 - left / max(size, have))
+            time.sleep(0.25)
+        told = report(process)
+    server_after = accounting.server_cpu()
+    runs = told["runs"]
+    figures = {
+        "runs": runs,
+        "seconds": told["seconds"],
+        "runs_per_second": runs / told["seconds"],
+        "worker_cpu_ms_per_run": told["cpu"] / runs * 1000,
+        "rss_start_mb": told["rss_start"] / 2**20,
+        "rss_end_mb": told["rss_end"] / 2**20,
+    }
+    if server_before is not None and server_after is not None:
+        figures["server_cpu_ms_per_run"] = (server_after - server_before) / runs * 1000
+        figures["cpu_ms_per_run"] = figures["worker_cpu_ms_per_run"] + figures["server_cpu_ms_per_run"]
+    return figures
+
+
+def latency(*, size: int, slots: int, tell: Tell) -> Figures:
+    """From `trigger()` to the start of the body on an idle worker, by the database's clock; then the idle worker's cost."""
+    with worker(slots=slots) as process:
+        noop.trigger().wait(30)
+        ids = []
+        for number in range(size):
+            run = noop.trigger()
+            ids.append(run.id)
+            run.wait(30)
+            time.sleep(0.02)
+            tell("latency", (number + 1) / size)
+        rows = Run.objects.using(config.database).filter(pk__in=ids).values_list("created_at", "started_at")
+        waits = sorted((started - created).total_seconds() * 1000 for created, started in rows)
+        idle = idle_cost(process, tell=tell)
+        process.terminate()
+        process.wait(30)
+    return {
+        "runs": size,
+        "p50_ms": statistics.median(waits),
+        "p99_ms": waits[min(len(waits) - 1, int(len(waits) * 0.99))],
+        "max_ms": waits[-1],
+        **idle,
+    }
+
+
+def idle_cost(process: subprocess.Popen[str], *, tell: Tell, seconds: int = 5) -> Figures:
+    before = accounting.process_cpu(process.pid)
+    for second in range(seconds):
+        time.sleep(1)
+        tell("idle", (second + 1) / seconds)
+    used = accounting.process_cpu(process.pid) - before
+    rss = accounting.resident(process.pid) or 0
+    return {"idle_cpu_percent": used / seconds * 100, "idle_rss_mb": rss / 2**20}
+
+
+@contextmanager
+def worker(*options: str, slots: int) -> Iterator[subprocess.Popen[str]]:
+    """Start a worker process that serves the benchmark's queue and nothing else."""
+    command = [sys.executable, *main_program(), "openqueue_bench", "--as-worker", "--concurrency", str(slots), *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603  # our own command line
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        if process.stdout:
+            process.stdout.close()
+
+
+def main_program() -> list[str]:
+    """Return how this command was started: manage.py, or python -m django."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return ["-m", spec.parent] if spec is not None and spec.parent else [sys.argv[0]]
+
+
+def report(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """Return what the worker process told at its end."""
+    output = process.stdout.read() if process.stdout else ""
+    if process.returncode or not output.strip():
+        raise RuntimeError(f"the benchmark's worker ended with {process.returncode}. See its output above.")
+    return json.loads(output.strip().splitlines()[-1])  # type: ignore[no-any-return]  # our own JSON
+
+
+def analyze() -> None:
+    connection = connections[config.database]
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE openqueue_run, openqueue_outbox, openqueue_claim")
+
+
+def clean() -> int:
+    """Delete the benchmark's own runs; return how many."""
+    runs = Run.objects.using(config.database).filter(queue=QUEUE)
+    ids = runs.values("pk")
+    Outbox.objects.using(config.database).filter(queue=QUEUE).delete()
+    for model in (RunEvent, RunLog):
+        model.objects.using(config.database).filter(run_id__in=ids)._raw_delete(config.database)
+    return runs._raw_delete(config.database)  # type: ignore[no-any-return]  # Django leaves it untyped

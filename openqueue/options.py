@@ -1,0 +1,98 @@
+"""What a task declares and what one occasion changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, cast
+
+from django.utils import timezone
+
+from openqueue import retry
+from openqueue.conf import DEFAULT_QUEUE, NAME
+from openqueue.errors import TaskDeclarationError
+
+Duration = float | timedelta
+BackoffLike = retry.Backoff | Duration | Sequence[Duration]
+
+LOWEST, HIGHEST = -100, 100
+DEFAULT_BACKOFF: Final = retry.exponential(base=1, factor=2, max=600, jitter=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What a task declares and ``using()`` overrides. Durations are seconds or timedelta."""
+
+    queue: str = DEFAULT_QUEUE
+    priority: int = 0
+    """-100 to 100; higher runs sooner."""
+    max_attempts: int = 3
+    backoff: BackoffLike = DEFAULT_BACKOFF
+    timeout: Duration | None = None
+    """For one attempt."""
+    ttl: Duration | None = None
+    """From the due time to the first start."""
+    delay: Duration | None = None
+    run_at: datetime | None = None
+    tags: Sequence[str] = ()
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    atomic: bool = True
+    """False: trigger even though another database's transaction is open."""
+
+    def checked(self) -> Options:
+        """Return these options with durations in seconds; raise TaskDeclarationError naming each wrong one."""
+        wrong = []
+        if not isinstance(self.queue, str) or not NAME.fullmatch(self.queue):
+            wrong.append(f"queue={self.queue!r} must match {NAME.pattern}")
+        if not is_whole(self.priority) or not LOWEST <= self.priority <= HIGHEST:
+            wrong.append(f"priority={self.priority!r} must be a whole number from {LOWEST} to {HIGHEST}")
+        if not is_whole(self.max_attempts) or not 1 <= self.max_attempts <= 10_000:
+            wrong.append(f"max_attempts={self.max_attempts!r} must be a whole number from 1 to 10000")
+        if isinstance(self.tags, str) or not all(isinstance(tag, str) for tag in self.tags):
+            wrong.append(f"tags={self.tags!r} must be a list of strings")
+        if not isinstance(self.meta, Mapping):
+            wrong.append(f"meta={self.meta!r} must be a dictionary")
+        if self.delay is not None and self.run_at is not None:
+            wrong.append("delay= and run_at= cannot both be given")
+        if self.run_at is not None and not isinstance(self.run_at, datetime):
+            wrong.append(f"run_at={self.run_at!r} must be a datetime")
+        durations: dict[str, Any] = {}
+        for name, least in (("timeout", 0.001), ("ttl", 0.001), ("delay", None)):
+            value = getattr(self, name)
+            try:
+                durations[name] = seconds(value)
+            except (TypeError, ValueError, OverflowError):
+                wrong.append(f"{name}={value!r} must be seconds or a timedelta")
+                continue
+            if least is not None and durations[name] is not None and durations[name] < least:
+                wrong.append(f"{name}={value!r} must be above 0")
+        try:
+            retry.Backoff.of(cast(Any, self.backoff))
+        except (TypeError, ValueError) as error:
+            wrong.append(f"backoff={self.backoff!r}: {error}")
+        if wrong:
+            raise TaskDeclarationError("; ".join(wrong))
+        run_at = self.run_at
+        if run_at is not None and timezone.is_naive(run_at):
+            run_at = timezone.make_aware(run_at)  # as Django reads a naive datetime: in TIME_ZONE
+        return replace(self, run_at=run_at and run_at.astimezone(UTC), **durations)
+
+
+NAMES: Final = frozenset(f.name for f in fields(Options))
+DECLARABLE: Final = NAMES - {"delay", "run_at", "atomic"}
+
+
+def seconds(value: Any) -> float | None:
+    """Return a duration in seconds; None stays None."""
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value or abs(value) > 3.2e9:
+        raise ValueError(value)
+    return float(value)
+
+
+def is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -1,0 +1,184 @@
+"""A task on one occasion: its options, its checked calls, and the runs they become."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
+
+from asgiref.sync import sync_to_async
+
+from openqueue import codec, registry, retry, secrets
+from openqueue.conf import config
+from openqueue.core import trigger as core
+from openqueue.errors import PayloadInvalid, TaskDeclarationError
+from openqueue.handle import RunHandle
+from openqueue.ids import uuid7
+from openqueue.options import NAMES, Options
+from openqueue.states import Status
+from openqueue.telemetry import otel
+from openqueue.types import NewRun
+
+if TYPE_CHECKING:
+    from openqueue.declaration import Task
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Order(Generic[P, R]):
+    """A task with the options of one occasion: what ``using()`` returns."""
+
+    __slots__ = ("options", "task")
+
+    def __init__(self, task: Task[P, R], options: Options) -> None:
+        self.task = task
+        self.options = options
+
+    def using(self, **options: Any) -> Order[P, R]:
+        """Return the task with further options changed."""
+        unknown = set(options) - NAMES
+        if unknown:
+            raise TaskDeclarationError(
+                f"using() does not know {', '.join(sorted(unknown))}. It takes: {', '.join(sorted(NAMES))}."
+            )
+        return Order(self.task, replace(self.options, **options).checked())
+
+    def bind(self, *args: P.args, **kwargs: P.kwargs) -> Bound[R]:
+        """Return a checked call, to be triggered together with others."""
+        return Bound(task=self.task, options=self.options, payload=self.encode(args, kwargs))
+
+    def trigger(self, *args: P.args, **kwargs: P.kwargs) -> RunHandle[R]:
+        """Create a run; see `Task.trigger`."""
+        return self.bind(*args, **kwargs).trigger()
+
+    async def atrigger(self, *args: P.args, **kwargs: P.kwargs) -> RunHandle[R]:
+        """Create a run; it commits by itself."""
+        return await sync_to_async(self.trigger)(*args, **kwargs)
+
+    def trigger_many(self, payloads: Iterable[Mapping[str, Any]]) -> list[RunHandle[R]]:
+        """Create many runs with a handful of statements; all or none."""
+        bound, wrong = [], []
+        for number, payload in enumerate(payloads):
+            try:
+                text = self.encode((), payload)
+            except PayloadInvalid as error:
+                wrong += [(f"[{number}].{path}", reason) for path, reason in error.errors]
+            else:
+                bound.append(Bound(task=self.task, options=self.options, payload=text))
+        if wrong:
+            raise PayloadInvalid(wrong)
+        return cast("list[RunHandle[R]]", trigger_many(bound))
+
+    def encode(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+        if not isinstance(kwargs, Mapping):
+            raise PayloadInvalid([("payload", f"is a {type(kwargs).__name__}; give a dictionary of arguments")])
+        payload = self.task.signature.dump(args, dict(kwargs))
+        if self.task.secret:
+            payload = secrets.seal(payload, fields=self.task.secret)
+        return codec.encode(payload, what="payload", limit=config.payload_limit)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound(Generic[R]):
+    """One checked call that waits to be triggered."""
+
+    task: Task[Any, R]
+    options: Options
+    payload: str
+
+    def trigger(self) -> RunHandle[R]:
+        """Create its run."""
+        return cast("RunHandle[R]", trigger_many([self])[0])
+
+    def new_run(self, *, traceparent: str | None, facts: Facts) -> NewRun:
+        """Return the run as it will be written."""
+        o = self.options
+        return NewRun(
+            id=uuid7(),
+            task_id=self.task.id,
+            queue=o.queue,
+            runtime=facts.runtime,
+            payload=self.payload,
+            priority=o.priority,
+            max_attempts=o.max_attempts,
+            delay=cast(float, o.delay or 0.0),
+            run_at=o.run_at,
+            ttl=cast("float | None", o.ttl),
+            head_start=facts.head_start,
+            meta=facts.meta,
+            tags=facts.tags,
+            options=facts.options,
+            traceparent=traceparent,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What all runs of one task and one set of options have in common, encoded once."""
+
+    runtime: str
+    head_start: float
+    meta: str | None
+    tags: str | None
+    options: str | None
+
+    @classmethod
+    def of(cls, task: Task[Any, Any], options: Options) -> Facts:
+        runtime = config.runtime_of(options.queue).alias
+        changed: dict[str, Any] = {}
+        if options.timeout != task.options.timeout:
+            changed["timeout"] = options.timeout
+        if options.backoff is not task.options.backoff:
+            changed["backoff"] = retry.Backoff.of(cast(Any, options.backoff)).to_json()
+        limit = config.payload_limit
+        return cls(
+            runtime=runtime,
+            head_start=core.head_start(runtime),
+            meta=codec.encode(dict(options.meta), what="meta", limit=limit) if options.meta else None,
+            tags=codec.encode(list(options.tags), what="tags", limit=limit) if options.tags else None,
+            options=codec.encode(changed, what="options", limit=limit) if changed else None,
+        )
+
+
+def trigger_many(calls: Iterable[Bound[Any]]) -> list[RunHandle[Any]]:
+    """Create runs of different tasks in one go; all or none.
+
+    Raises:
+        TriggerNotAtomic: the open transaction is of another database.
+    """
+    bound = list(calls)
+    if not bound:
+        return []
+    traceparent = otel.capture()
+    facts: dict[tuple[int, int], Facts] = {}
+    runs = []
+    for call in bound:
+        key = (id(call.task), id(call.options))
+        if key not in facts:
+            facts[key] = Facts.of(call.task, call.options)
+        runs.append(call.new_run(traceparent=traceparent, facts=facts[key]))
+    core.trigger(runs, atomic=all(call.options.atomic for call in bound))
+    now = datetime.now(UTC)
+    return [
+        RunHandle(
+            id=run.id,
+            task_id=run.task_id,
+            queue=run.queue,
+            status=Status.SCHEDULED if run.delay > 0 or (run.run_at and run.run_at > now) else Status.QUEUED,
+        )
+        for run in runs
+    ]
+
+
+def trigger(task_id: str, payload: Mapping[str, Any] | None = None, **options: Any) -> RunHandle[Any]:
+    """Create a run by the task's id, for code that cannot import the task.
+
+    Raises:
+        UnknownTask: no task of this id is registered here.
+        PayloadInvalid: the payload does not fit the signature; nothing was written.
+    """
+    found: Task[Any, Any] = registry.get(task_id)
+    order = found.using(**options) if options else Order(found, found.options)
+    return Bound(task=found, options=order.options, payload=order.encode((), payload or {})).trigger()

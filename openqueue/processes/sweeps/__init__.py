@@ -1,0 +1,7 @@
+"""The sweeps: what must happen now and then, safe in any number of copies."""
+
+from __future__ import annotations
+
+from openqueue.processes.sweeps.sweeps import Sweeps
+
+__all__ = ["Sweeps"]

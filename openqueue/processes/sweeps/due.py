@@ -1,0 +1,36 @@
+"""Rows falling due: delays and retries whose time has come."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from openqueue import runtimes
+from openqueue.runtimes.base import Message
+from openqueue.store import store
+
+BATCH: Final = 1_000
+
+
+class Due:
+    """Makes rows ready, set-wise; the run is not touched: a reader derives `queued` from the row."""
+
+    name = "due"
+    every = timedelta(milliseconds=250)
+
+    def step(self, now: datetime | None = None) -> int:
+        """Flip one batch and wake whoever waits for these queues."""
+        flipped = store().flip_ready(limit=BATCH, now=now)
+        for alias in {alias for _, alias in flipped}:
+            wake(alias)
+        return len(flipped)
+
+
+def wake(alias: str) -> None:
+    """Wake the workers of a runtime whose queue is the outbox; on brokers the announcing sweep does it."""
+    runtime = runtimes.get(alias)
+    if not runtime.carries_messages:
+        runtime.publish([NUDGE])
+
+
+NUDGE: Final = Message(run_id=None, seq=0, task_id="", queue="")  # type: ignore[arg-type]  # names no run: it only wakes

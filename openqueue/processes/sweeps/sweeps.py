@@ -1,0 +1,76 @@
+"""Offers every sweep its turn; each is skipped where another process did it within its interval."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+
+from django.db import DatabaseError, InterfaceError
+
+from openqueue.conf import config
+from openqueue.processes.sweeps.announcer import Announcer
+from openqueue.processes.sweeps.due import Due
+from openqueue.processes.sweeps.expiry import Expiry
+from openqueue.processes.sweeps.reaper import Reaper
+from openqueue.processes.sweeps.retention import Retention
+from openqueue.store import store
+
+logger = logging.getLogger("openqueue")
+
+
+class Sweep(Protocol):
+    """One kind of sweep."""
+
+    name: str
+    every: timedelta
+
+    def step(self, now: datetime | None = None) -> int:
+        """Do one bounded batch; return how much was done."""
+
+
+KINDS: Final = (Due, Announcer, Reaper, Expiry, Retention)
+NAMES: Final = tuple(kind.name for kind in KINDS)
+SHARED: Final = timedelta(seconds=1)
+"""Sweeps at this interval or longer ask the sweeps table whether somebody just did them."""
+
+
+class Sweeps:
+    """All sweeps of one process; `step` gives each its turn."""
+
+    every = 0.25
+
+    def __init__(self, only: Sequence[str] | None = None) -> None:
+        self.sweeps: list[Sweep] = [kind() for kind in KINDS if only is None or kind.name in only]
+        self.next_at = dict.fromkeys((sweep.name for sweep in self.sweeps), 0.0)
+
+    def step(self, now: datetime | None = None) -> int:
+        """Do what is due; a sweep that did a full batch goes on at once."""
+        done = 0
+        for sweep in self.sweeps:
+            moment = time.monotonic()
+            if moment < self.next_at[sweep.name]:
+                continue
+            self.next_at[sweep.name] = moment + sweep.every.total_seconds()
+            if sweep.every >= SHARED and not store().take_turn(sweep.name, every=sweep.every * 0.9, now=now):
+                continue
+            try:
+                count = sweep.step(now)
+            except (DatabaseError, InterfaceError):
+                self.interrupted()
+                raise
+            done += count
+        return done
+
+    def interrupted(self) -> None:
+        """The database failed: a reaper must see it well for a while before it acts again."""
+        for sweep in self.sweeps:
+            if isinstance(sweep, Reaper):
+                sweep.interrupted()
+
+
+def intervals() -> dict[str, timedelta]:
+    """Return how often each sweep is due."""
+    return {kind.name: kind().every for kind in KINDS} | {"reap": config.reap_every}

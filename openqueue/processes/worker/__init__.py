@@ -1,0 +1,1 @@
+"""The worker process: intake claims, the executor runs, the recorder settles, the heartbeat keeps the lease."""

@@ -1,0 +1,146 @@
+"""From a claimed attempt to its outcome: a straight pipe of named steps."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.db import connections
+
+from openqueue import codec, retry, secrets
+from openqueue.conf import config
+from openqueue.context import Reporter, current
+from openqueue.core import transitions
+from openqueue.errors import (
+    NonRetryableError,
+    PayloadInvalid,
+    ResultInvalid,
+    RetryableError,
+    TaskCancelled,
+    TaskTimeout,
+)
+from openqueue.processes.worker.job import Job, context_of
+from openqueue.states import Reason
+from openqueue.telemetry import otel
+from openqueue.types import Outcome
+
+EMPTY: Final = "{}"
+
+
+def arguments(job: Job) -> dict[str, Any]:
+    """Return the stored payload as the arguments of the function.
+
+    Raises:
+        PayloadInvalid: the signature has changed since the trigger.
+    """
+    text = job.attempt.payload
+    payload = {} if text == EMPTY else codec.decode(text)
+    if job.task.secret:
+        payload = secrets.unseal(payload, fields=job.task.secret)
+    return job.task.signature.load(payload)  # type: ignore[no-any-return]  # tasks are Any to the engine
+
+
+def call(job: Job, *, reporter: Reporter) -> Outcome:
+    """Run a sync body in this thread and return how it ended. Never raises, whatever the body does."""
+    with otel.consumer_span(
+        job.attempt.traceparent, name=job.attempt.task_id, facts=lambda: span_facts(job)
+    ) as span:
+        try:
+            kwargs = arguments(job)
+        except Exception as error:  # the stored payload no longer fits: user-declared types may raise anything
+            return refused(job, error=error)
+        context = job.context = context_of(job, reporter=reporter)
+        mark = current.set(context)
+        clean_connections()
+        try:
+            function = job.task.function
+            result = function(context, **kwargs) if job.task.signature.takes_context else function(**kwargs)
+        except BaseException as error:  # noqa: BLE001  # SystemExit and the like are the body's failure, not ours
+            otel.record(span, error)
+            return unhappy(job, error=error)
+        finally:
+            current.reset(mark)
+            clean_connections()
+        return happy(job, result=result)
+
+
+def happy(job: Job, *, result: Any) -> Outcome:
+    """The body returned."""
+    age = job.age or 0.0
+    if result is None:
+        return transitions.completed(job.attempt, result=None, age=age)
+    try:
+        text = codec.encode(result, what="result", limit=config.result_limit)
+    except PayloadInvalid as error:
+        described = codec.describe(ResultInvalid.of(error))
+        return transitions.failed(job.attempt, reason=Reason.RESULT_INVALID, error=described, age=age)
+    return transitions.completed(job.attempt, result=text, age=age)
+
+
+def refused(job: Job, *, error: Exception) -> Outcome:
+    """The stored payload does not fit the function any more: another attempt would not help."""
+    return transitions.failed(
+        job.attempt, reason=Reason.PAYLOAD_INVALID, error=codec.describe(error), age=None
+    )
+
+
+def unhappy(job: Job, *, error: BaseException) -> Outcome:
+    """The body raised: cancelled, failed, or another attempt."""
+    attempt, age = job.attempt, job.age or 0.0
+    cancelled = job.context is not None and job.context.is_cancelled
+    if isinstance(error, TaskCancelled) and cancelled:
+        return transitions.cancelled(attempt, age=age)
+    described = codec.describe(error)
+    reason = Reason.TIMED_OUT if isinstance(error, TaskTimeout) else Reason.ERROR
+    if not retryable(job, error):
+        reason = Reason.NON_RETRYABLE if reason == Reason.ERROR else reason
+        return transitions.failed(attempt, reason=reason, error=described, age=age)
+    if attempt.attempt - attempt.crash_count >= attempt.max_attempts:
+        return transitions.failed(attempt, reason=reason, error=described, age=age)
+    delay, why = pause_before_next(job, error)
+    return transitions.retrying(attempt, reason=reason, error=described, delay=delay, backoff=why, age=age)
+
+
+def retryable(job: Job, error: BaseException) -> bool:
+    """Tell whether another attempt may help."""
+    task = job.task
+    if isinstance(error, RetryableError | TaskTimeout):
+        return True
+    if isinstance(error, NonRetryableError) or isinstance(error, task.no_retry_on):
+        return False
+    return task.retry_on is None or isinstance(error, task.retry_on)
+
+
+def pause_before_next(job: Job, error: BaseException) -> tuple[float, str]:
+    """Return the seconds to the next attempt, and where they come from."""
+    if isinstance(error, RetryableError) and error.delay is not None:
+        return error.delay.total_seconds(), "asked for by the task"
+    backoff = job.task.backoff
+    if job.attempt.options and (own := codec.decode(job.attempt.options).get("backoff")):
+        backoff = retry.Backoff.from_json(own)
+    charged = max(1, job.attempt.attempt - job.attempt.crash_count)
+    return float(backoff.delay(charged)), backoff.kind
+
+
+def clean_connections() -> None:
+    """Give the body the connections that a request would get; what it left broken or open is closed."""
+    for connection in connections.all(initialized_only=True):
+        if connection.connection is None:
+            continue
+        if connection.in_atomic_block or not connection.get_autocommit():
+            connection.in_atomic_block = False
+            connection.savepoint_ids = []
+            connection.needs_rollback = False
+            connection.close()
+        else:
+            connection.close_if_unusable_or_obsolete()
+
+
+def span_facts(job: Job) -> dict[str, Any]:
+    """Name the run by the messaging conventions: https://opentelemetry.io/docs/specs/semconv/messaging/."""
+    return {
+        "messaging.system": "openqueue",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": job.attempt.queue,
+        "messaging.message.id": str(job.attempt.run_id),
+        "openqueue.attempt": job.attempt.attempt,
+    }

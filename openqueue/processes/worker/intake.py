@@ -1,0 +1,245 @@
+"""Claims what free slots and the runway allow: one thread a runtime."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from hashlib import sha256
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from django.db import DatabaseError, InterfaceError, OperationalError
+
+from openqueue import registry, runtimes
+from openqueue.conf import config
+from openqueue.core import transitions
+from openqueue.models import DeadLetter
+from openqueue.processes.worker.job import Job
+from openqueue.processes.worker.ledger import Ledger
+from openqueue.runtimes.base import Consumer, PoisonMessage, Receipt, Runtime, decode
+from openqueue.store import store
+from openqueue.types import ClaimRequest, ClaimResult, Due
+
+logger = logging.getLogger("openqueue")
+
+WAIT: Final = 1.0
+"""Seconds that one `receive` waits at most, so that pause and stop are heard."""
+UNKNOWN_EVERY: Final = 5.0
+UNKNOWN_AGE: Final = 5.0
+UNKNOWN_TRIES: Final = 10
+"""Deferrals, each twice as long as the last, before a run whose task nobody knows fails: about 17 minutes."""
+HEAD: Final = 64
+
+
+class Intake:
+    """Receives, claims, acknowledges, submits. `step` is one round."""
+
+    def __init__(
+        self, runtime: Runtime, *, queues: Sequence[str], ledger: Ledger, submit: Callable[[Job], None]
+    ) -> None:
+        self.runtime = runtime
+        self.queues = list(queues)
+        self.ledger = ledger
+        self.submit = submit
+        self.consumer: Consumer | None = None
+        self.paused: set[str] = set()
+        self.closed = threading.Event()
+        self.hungry = False
+        self.unknown_at = time.monotonic()
+        self.claims = 0
+
+    def step(self) -> int:
+        """Do one round; return how many attempts were claimed."""
+        if self.closed.is_set() or not self.ledger.sure:
+            self.closed.wait(0.05)
+            return 0
+        room = self.ledger.room()
+        if room <= 0:
+            self.ledger.room_changed.wait(0.05)
+            self.ledger.room_changed.clear()
+            return 0
+        if self.consumer is None:
+            self.runtime.declare(self.queues)
+            self.consumer = self.runtime.consumer(self.queues, prefetch=self.ledger.slots)
+        received = self.consumer.receive(limit=room, timeout=0 if self.hungry else WAIT)
+        if self.closed.is_set():
+            if not isinstance(received, Due):
+                self.consumer.release(received)
+            return 0
+        if isinstance(received, Due):
+            claimed = self.claim_due(received)
+        else:
+            claimed = self.claim_receipts(received)
+        self.hungry = claimed > 0
+        self.ledger.backlog = claimed >= room
+        return claimed
+
+    # --- the database runtime ------------------------------------------------------------------------------------
+
+    def claim_due(self, due: Due) -> int:
+        tasks: dict[str, Any] = registry.index()
+        total = 0
+        limited = {name: task for name, task in tasks.items() if task.concurrency is not None}
+        groups = [([name for name in tasks if name not in limited], due.limit)]
+        groups += [
+            ([name], min(due.limit, task.concurrency - self.ledger.by_task[name])) for name, task in limited.items()
+        ]
+        for names, limit in groups:
+            limit = min(limit, due.limit - total)
+            rooms = self.rooms(due.queues, limit=limit)
+            if not names or limit <= 0 or not rooms:
+                continue
+            total += self.claim(
+                lambda request, rooms=rooms, limit=limit: transitions.claim_due(
+                    request, runtime=self.runtime.alias, rooms=rooms, limit=limit
+                ),
+                known=names,
+            )
+        if not total and time.monotonic() - self.unknown_at > UNKNOWN_EVERY:
+            self.defer_unknown(list(tasks))
+        return total
+
+    def rooms(self, queues: Sequence[str], *, limit: int) -> dict[str, int]:
+        """Return how many attempts each queue may give, by its own concurrency."""
+        rooms = {}
+        for queue in queues:
+            most = config.queue(queue).concurrency
+            room = limit if most is None else min(limit, most - self.ledger.by_queue[queue])
+            if room > 0:
+                rooms[queue] = room
+        return rooms
+
+    def defer_unknown(self, known: Sequence[str]) -> None:
+        """Rows that nobody took for a while and that we have no task for: later each time, then failed."""
+        self.unknown_at = time.monotonic()
+        deferred = store().defer_unknown(runtime=self.runtime.alias, known=known, older_than=timedelta(seconds=UNKNOWN_AGE), limit=100)
+        self.refuse([(run, seq, task) for run, seq, task, tries in deferred if tries >= UNKNOWN_TRIES])
+
+    def refuse(self, rows: Sequence[tuple[UUID, int, str]]) -> None:
+        for run, seq, task in rows:
+            message = f"No worker knows the task {task!r}. Is its tasks.py in an app of INSTALLED_APPS, everywhere?"
+            transitions.refuse([(run, seq)], message=message)
+
+    # --- messages ---------------------------------------------------------------------------------------------------
+
+    def claim_receipts(self, receipts: Sequence[Receipt]) -> int:
+        named: dict[tuple[UUID, int], list[Receipt]] = {}
+        for receipt in receipts:
+            try:
+                named.setdefault(decode(receipt.body), []).append(receipt)
+            except PoisonMessage as error:
+                self.bury(receipt, reason=str(error))
+        if not named:
+            return 0
+        tasks: dict[str, Any] = registry.index()
+        excluded = [
+            name
+            for name, task in tasks.items()
+            if task.concurrency is not None and self.ledger.by_task[name] >= task.concurrency
+        ]
+        result: list[ClaimResult] = []
+        announcements = list(named)
+
+        def ask(request: ClaimRequest) -> ClaimResult:
+            result.append(transitions.claim_named(request, announcements=announcements))
+            return result[-1]
+
+        assert self.consumer is not None  # noqa: S101  # receipts come from it
+        try:
+            claimed = self.claim(ask, known=list(tasks), excluded=excluded)
+        except (OperationalError, InterfaceError) as error:
+            # Locked, or no answer: these come back by the broker's own means. One by one, only the locked ones wait.
+            if transitions.connection_is_gone(error) or len(announcements) == 1:
+                self.consumer.release([r for some in named.values() for r in some])
+                raise
+            return sum(self.claim_receipts(some) for some in named.values())
+        answers = result[-1].answers or {}
+        self.consumer.ack([r for key, some in named.items() if key in answers for r in some])
+        self.refuse(
+            [
+                (d.run_id, d.seq, d.task_id)
+                for d in result[-1].deferred
+                if d.why == "unknown_task" and d.tries >= UNKNOWN_TRIES
+            ]
+        )
+        return claimed
+
+    def bury(self, receipt: Receipt, *, reason: str) -> None:
+        """Put poison into the dead letters, then have the broker move it aside."""
+        store().bury(
+            DeadLetter(
+                runtime=self.runtime.alias,
+                queue=receipt.queue,
+                origin=dict(receipt.origin),
+                reason=reason[:200],
+                sha256=sha256(receipt.body).hexdigest(),
+                size=len(receipt.body),
+                head=receipt.body[:HEAD].hex(),
+            )
+        )
+        assert self.consumer is not None  # noqa: S101  # the receipt comes from it
+        self.consumer.reject([receipt], reason=reason)
+
+    # --- both ---------------------------------------------------------------------------------------------------------
+
+    def claim(
+        self, ask: Callable[[ClaimRequest], ClaimResult], *, known: Sequence[str], excluded: Sequence[str] = ()
+    ) -> int:
+        """Claim one batch under a token made beforehand, so that an unknown outcome can be looked up."""
+        token = uuid4()
+        request = ClaimRequest(worker_id=self.ledger.worker_id, token=token, known=known, excluded=excluded)
+        self.ledger.expect(token)
+        try:
+            result = ask(request)
+        except (DatabaseError, InterfaceError):
+            # Perhaps it did commit: what is there under this token and not held goes back with the next heartbeat.
+            self.ledger.forget(token)
+            raise
+        jobs = [Job(attempt, registry.get(attempt.task_id)) for attempt in result.claimed]
+        self.ledger.take(token, jobs)
+        self.claims += 1
+        for job in jobs:
+            self.submit(job)
+        return len(jobs)
+
+    # --- control ------------------------------------------------------------------------------------------------------
+
+    def heed(self, paused: set[str]) -> None:
+        """Stop and resume receiving as operators decided (also says so to brokers that can)."""
+        mine = paused & set(self.queues)
+        if self.consumer is not None and mine != self.paused:
+            self.consumer.pause(sorted(mine - self.paused))
+            self.consumer.resume(sorted(self.paused - mine))
+            self.paused = mine
+
+    def close(self) -> None:
+        """Claim no more."""
+        self.closed.set()
+        if self.consumer is not None:
+            self.consumer.wake()
+
+
+def serving(queues: Sequence[str] | None, *, runtime: str | None) -> dict[str, list[str]]:
+    """Return which queues a worker serves, by runtime alias: those named, or all that settings and tasks know."""
+    if queues is None:
+        names = {task.options.queue for task in registry.every()} | set(config.queues) | {"default"}
+        queues = sorted(names)
+    by_runtime: dict[str, list[str]] = {}
+    for queue in queues:
+        alias = config.runtime_of(queue).alias
+        if runtime is None or alias == runtime:
+            by_runtime.setdefault(alias, []).append(queue)
+    return by_runtime
+
+
+def open_intakes(
+    by_runtime: dict[str, list[str]], *, ledger: Ledger, submit: Callable[[Job], None]
+) -> list[Intake]:
+    """Return one intake a runtime."""
+    return [
+        Intake(runtimes.get(alias), queues=queues, ledger=ledger, submit=submit)
+        for alias, queues in by_runtime.items()
+    ]

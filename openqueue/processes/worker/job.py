@@ -1,0 +1,66 @@
+"""One attempt in this process, from its claim to its settle."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from openqueue import codec
+from openqueue.context import Reporter, TaskContext
+from openqueue.types import Claimed
+
+
+class Job:
+    """A claimed attempt, its task and its context; what the worker's threads share about it."""
+
+    __slots__ = (
+        "attempt", "begun_at", "cancel_async", "context", "ended", "guard", "interrupted", "running", "task",
+        "thread_id", "timeout",
+    )  # fmt: skip
+
+    def __init__(self, attempt: Claimed, task: Any) -> None:
+        options = codec.decode(attempt.options) if attempt.options else {}
+        self.attempt = attempt
+        self.task = task
+        self.timeout: float | None = options.get("timeout", task.options.timeout)
+        self.context: TaskContext | None = None
+        self.begun_at: float | None = None
+        """Monotonic; None until the body begins."""
+        self.ended = False
+        """Somebody has spoken for this attempt: whatever comes later is not sent."""
+        self.guard = threading.Lock()
+        """Held while deciding who speaks, and while an exception is thrown into the body's thread."""
+        self.running = False
+        self.interrupted = False
+        self.thread_id = 0
+        self.cancel_async: Callable[[], None] | None = None
+        """Cancels the body's coroutine, once there is one."""
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since the body began."""
+        return None if self.begun_at is None else time.monotonic() - self.begun_at
+
+    def speak(self) -> bool:
+        """Tell whether the caller is the first, and so the one, to say how this attempt ended."""
+        with self.guard:
+            first, self.ended = not self.ended, True
+        return first
+
+
+def context_of(job: Job, *, reporter: Reporter | None = None) -> TaskContext:
+    """Return the context that the body of this attempt is given."""
+    attempt = job.attempt
+    return TaskContext(
+        run_id=attempt.run_id,
+        task_id=attempt.task_id,
+        queue=attempt.queue,
+        attempt=attempt.attempt,
+        max_attempts=attempt.max_attempts,
+        payload=attempt.payload,
+        meta=codec.decode(attempt.meta) if attempt.meta else None,
+        timeout=job.timeout,
+        reporter=reporter,
+    )

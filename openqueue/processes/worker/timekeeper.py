@@ -1,0 +1,118 @@
+"""Ends bodies in threads whose time is over.
+
+First their context says so at every checkpoint; two seconds later an exception is thrown into the thread; where CPython
+cannot interrupt it (a blocking C call, a body that swallows everything) the attempt ends without it and its slot is replaced.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import heapq
+import logging
+import threading
+import time
+from collections.abc import Callable
+from itertools import count
+from typing import Final
+
+from openqueue.errors import TaskCancelled, TaskTimeout
+from openqueue.processes.worker import body
+from openqueue.processes.worker.job import Job
+from openqueue.types import Outcome
+
+logger = logging.getLogger("openqueue")
+
+PATIENCE: Final = 2.0
+"""Seconds that a body has to reach a checkpoint before an exception is thrown into it."""
+LAST_PATIENCE: Final = 2.0
+"""Seconds that the exception has to end the body before its slot is given up."""
+
+
+class Timekeeper(threading.Thread):
+    """One thread with a heap of moments."""
+
+    def __init__(self, *, give_up: Callable[[Job, Outcome], None]) -> None:
+        super().__init__(name="openqueue-timekeeper", daemon=True)
+        self.give_up = give_up
+        self.replace_slot: Callable[[], None] = lambda: None
+        self.changed = threading.Condition()
+        self.moments: list[tuple[float, int, Job, Callable[[Job], None]]] = []
+        self.numbers = count()
+        self.stopped = False
+        self.stuck = 0
+        """Slots that were given up: their threads are still in a body."""
+
+    def watch(self, job: Job, call: Callable[[], Outcome]) -> Outcome:
+        """Run a body in this thread; return how it ended, also when that was our exception."""
+        job.thread_id = threading.get_ident()
+        self.at(time.monotonic() + (job.timeout or 0.0) + PATIENCE, job, self.interrupt)
+        try:
+            outcome = call()
+        except TaskTimeout as error:  # thrown in late, after the body had ended and before the guard below
+            outcome = body.unhappy(job, error=error)
+        return self.unwatch(job, outcome)
+
+    def unwatch(self, job: Job, outcome: Outcome) -> Outcome:
+        """Close the door to the exception; swallow one that is already on its way."""
+        try:
+            with job.guard:
+                job.running = False
+                if job.interrupted:
+                    throw(job.thread_id, None)
+        except TaskTimeout:
+            job.running = False
+        return outcome
+
+    def at(self, moment: float, job: Job, act: Callable[[Job], None]) -> None:
+        with self.changed:
+            heapq.heappush(self.moments, (moment, next(self.numbers), job, act))
+            if self.moments[0][2] is job:
+                self.changed.notify()
+
+    def interrupt(self, job: Job) -> None:
+        with job.guard:
+            if not job.running or job.ended:
+                return
+            job.interrupted = True
+            throw(job.thread_id, TaskTimeout)
+        self.at(time.monotonic() + LAST_PATIENCE, job, self.abandon)
+
+    def abandon(self, job: Job) -> None:
+        if not job.running or not job.speak():
+            return
+        for thread in threading.enumerate():
+            if thread.ident == job.thread_id:
+                thread.replaced = True  # type: ignore[attr-defined]  # read by the slot when the body returns
+        self.stuck += 1
+        logger.error(
+            "a body cannot be interrupted, its slot was replaced",
+            extra={"run_id": str(job.attempt.run_id), "task_id": job.attempt.task_id},
+        )
+        error = TaskCancelled() if job.context is not None and job.context.is_cancelled else TaskTimeout()
+        self.give_up(job, body.unhappy(job, error=error))
+        self.replace_slot()
+
+    def run(self) -> None:
+        """Act at each moment as it comes."""
+        while True:
+            with self.changed:
+                if self.stopped:
+                    return
+                wait = self.moments[0][0] - time.monotonic() if self.moments else None
+                if wait is None or wait > 0:
+                    self.changed.wait(wait)
+                    continue
+                _, _, job, act = heapq.heappop(self.moments)
+            act(job)
+
+    def stop(self) -> None:
+        with self.changed:
+            self.stopped = True
+            self.changed.notify()
+
+
+def throw(thread_id: int, error: type[BaseException] | None) -> None:
+    """Set, or with None clear, the asynchronous exception of a thread (CPython's own means for this)."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(thread_id), None if error is None else ctypes.py_object(error)
+    )

@@ -1,0 +1,185 @@
+"""A worker: its parts put together, started, and stopped in order."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from openqueue import registry, signals
+from openqueue.conf import config
+from openqueue.core import transitions
+from openqueue.models import Outbox
+from openqueue.processes.loop import Loop
+from openqueue.processes.sweeps import Sweeps
+from openqueue.processes.worker import heartbeat
+from openqueue.processes.worker.capture import LogCapture
+from openqueue.processes.worker.executor import Executor
+from openqueue.processes.worker.heartbeat import Heartbeat
+from openqueue.processes.worker.intake import open_intakes, serving
+from openqueue.processes.worker.job import Job
+from openqueue.processes.worker.ledger import Ledger
+from openqueue.processes.worker.recorder import Recorder
+from openqueue.processes.worker.timekeeper import Timekeeper
+from openqueue.store import store
+from openqueue.types import Outcome
+
+logger = logging.getLogger("openqueue")
+
+WATCH: Final = 0.5
+"""Seconds between looks at paused queues; also how often the main thread wakes."""
+LAST_WRITE: Final = 5.0
+"""Seconds that the recorder has to write the last outcomes when the process must end."""
+
+
+class Worker:
+    """One operating-system process that executes runs."""
+
+    def __init__(
+        self,
+        *,
+        queues: Sequence[str] | None = None,
+        runtime: str | None = None,
+        slots: int = 10,
+        sweeps: bool = True,
+        drain: bool = False,
+        once: bool = False,
+    ) -> None:
+        self.by_runtime = serving(queues, runtime=runtime)
+        self.queues = sorted(queue for some in self.by_runtime.values() for queue in some)
+        self.drain, self.once = drain, once
+        self.ledger = Ledger(slots=slots, lease=config.lease.total_seconds())
+        self.recorder = Recorder(ledger=self.ledger)
+        self.timekeeper = Timekeeper(give_up=self.give_up)
+        self.executor = Executor(ledger=self.ledger, recorder=self.recorder, timekeeper=self.timekeeper)
+        self.recorder.afterwards = self.executor.afterwards
+        self.intakes = open_intakes(self.by_runtime, ledger=self.ledger, submit=self.executor.submit)
+        self.heartbeat = Heartbeat(
+            ledger=self.ledger,
+            runtimes=list(self.by_runtime),
+            queues=self.queues,
+            settle_cancelled=self.give_up,
+            obey=self.obey,
+        )
+        self.capture = LogCapture(self.recorder)
+        self.stopped = threading.Event()
+        self.hurried = threading.Event()
+        self.loops: dict[str, Loop] = {"heartbeat": Loop("heartbeat", self.heartbeat.step, every=heartbeat.every())}
+        self.loops["watch"] = Loop("watch", self.watch, every=WATCH)
+        for intake in self.intakes:
+            self.loops[f"intake-{intake.runtime.alias}"] = Loop(
+                f"intake-{intake.runtime.alias}", intake.step, every=0.0
+            )
+        if sweeps:
+            self.sweeps = Sweeps()
+            self.loops["sweeps"] = Loop("sweeps", self.sweeps.step, every=self.sweeps.every, greedy=False)
+
+    # --- the main thread ------------------------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """Serve until `stop`; return the exit code: 0, or 75 when a body could not be interrupted."""
+        self.start()
+        while not self.stopped.wait(0.05 if self.drain or self.once else WATCH):
+            if (self.drain and self.is_drained()) or (self.once and self.is_once_done()) or self.timekeeper.stuck:
+                self.stop()
+        self.finish()
+        return 75 if self.timekeeper.stuck else 0
+
+    def start(self) -> None:
+        """Start every part."""
+        registry.index()
+        self.capture.install()
+        for part in (self.recorder, self.timekeeper):
+            part.start()
+        self.executor.start()
+        for loop in self.loops.values():
+            loop.start()
+        signals.worker_started.send_robust(sender=self, worker_id=self.ledger.worker_id)
+
+    def stop(self) -> None:
+        """Ask for a graceful stop; asked again, running bodies are given back at once. Safe in a signal handler."""
+        if self.stopped.is_set():
+            self.hurried.set()
+        self.stopped.set()
+
+    def finish(self) -> None:
+        """Claim no more, let running bodies end within the grace, give back the rest."""
+        self.heartbeat.state = heartbeat.STOPPING
+        for intake in self.intakes:
+            intake.close()
+        self.release([job for job in self.ledger.not_begun()], why="worker stops")
+        until = time.monotonic() + config.shutdown_grace.total_seconds()
+        while not self.ledger.empty and time.monotonic() < until and not self.hurried.wait(0.02):
+            self.release([job for job in self.ledger.not_begun()], why="worker stops")
+        self.release(self.ledger.unfinished(), why="worker stops, the grace is over")
+        self.executor.stop()
+        self.recorder.stop()
+        self.recorder.join(LAST_WRITE)
+        self.recorder.give_up()
+        for loop in self.loops.values():
+            loop.stop()
+        self.timekeeper.stop()
+        self.capture.remove()
+        for intake in self.intakes:
+            self.loops[f"intake-{intake.runtime.alias}"].join(2.0)
+            if intake.consumer is not None:
+                intake.consumer.close()
+        self.resign()
+        signals.worker_stopped.send_robust(sender=self, worker_id=self.ledger.worker_id)
+
+    def resign(self) -> None:
+        try:
+            self.heartbeat.stop()
+        except Exception:
+            # The database is away: the lease ends by itself and the reaper returns what is left.
+            logger.warning("could not sign off", exc_info=True)
+
+    # --- what the parts call ---------------------------------------------------------------------------------------
+
+    def give_up(self, job: Job, outcome: Outcome) -> None:
+        """Somebody else than the body spoke for an attempt."""
+        self.ledger.done(job, took=None, unsettled=True)
+        self.recorder.put(outcome)
+
+    def release(self, jobs: Sequence[Job], *, why: str) -> None:
+        for job in jobs:
+            if job.speak():
+                self.give_up(
+                    job,
+                    transitions.released(job.attempt.run_id, job.attempt.token, age=job.age, own=True, why=why),
+                )
+                heartbeat.interrupt(job)
+
+    def watch(self) -> int:
+        """Heed paused queues: their runway goes back at once."""
+        paused = store().paused()
+        for intake in self.intakes:
+            intake.heed(paused)
+        if paused:
+            self.release([job for job in self.ledger.not_begun() if job.attempt.queue in paused], why="queue paused")
+        return 0
+
+    def obey(self, command: str) -> None:
+        if command == "stop":
+            self.stop()
+        elif command == "quiet":
+            for intake in self.intakes:
+                intake.close()
+
+    def is_drained(self) -> bool:
+        """Nothing that we could run is due, and nothing is open."""
+        if not self.ledger.sure or not self.ledger.empty:
+            return False
+        due = Outbox.objects.using(config.database).filter(
+            ready=True, queue__in=self.queues, task_id__in=list(registry.index())
+        )
+        return not due.exclude(queue__in=store().paused()).exists() and self.ledger.empty
+
+    def is_once_done(self) -> bool:
+        claimed = any(intake.claims for intake in self.intakes)
+        if claimed:
+            for intake in self.intakes:
+                intake.close()
+        return self.ledger.empty and (claimed or self.is_drained())

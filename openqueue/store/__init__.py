@@ -1,0 +1,41 @@
+"""Where SQL lives. ``store()`` is the one door; the database of OPENQUEUE["DATABASE"] decides what stands behind it."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
+
+from openqueue.conf import config
+from openqueue.store.base import BaseStore, SetWise
+
+KINDS = {"postgresql": "postgresql.PostgreSQLStore", "sqlite": "sqlite.SQLiteStore"}
+
+if TYPE_CHECKING:
+
+    class Store(BaseStore, SetWise, Protocol):  # type: ignore[misc]  # an intersection, for the type checker alone
+        """A store: the portable verbs and the set-wise ones."""
+
+
+def store() -> Store:
+    """Return the store of the configured database."""
+    return of(config.database)
+
+
+@cache
+def of(alias: str) -> Store:
+    """Return the store of a connection alias.
+
+    Raises:
+        ImproperlyConfigured: OpenQueue has no SQL for that database.
+    """
+    vendor = connections[alias].vendor
+    if vendor not in KINDS:
+        raise ImproperlyConfigured(
+            f"OPENQUEUE['DATABASE'] = {alias!r} is a {vendor} database. Use PostgreSQL, or SQLite on a single host."
+        )
+    module, kind = KINDS[vendor].split(".")
+    return getattr(import_module(f"openqueue.store.{module}"), kind)(alias)  # type: ignore[no-any-return]  # by name

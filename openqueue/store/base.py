@@ -1,0 +1,332 @@
+"""What every database does for OpenQueue: the set-wise verbs, and those that the ORM says well enough."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+from uuid import UUID
+
+from django.db import DatabaseError, connections, transaction
+from django.db.models import Q
+
+from openqueue.models import Claim, DeadLetter, Outbox, QueueState, Run, RunEvent, RunLog, Sweep, Worker
+from openqueue.states import Kind, Reason, Status
+from openqueue.types import (
+    Announcement,
+    Beat,
+    ClaimRequest,
+    ClaimResult,
+    Incarnation,
+    LogLine,
+    NewRun,
+    Outcome,
+    Progress,
+    Settled,
+)
+
+LOCK_TIMEOUT = timedelta(seconds=2)
+TRANSIENT_STATES = frozenset({"40001", "40P01", "55P03"})
+"""PostgreSQL's serialisation failure, deadlock and lock wait."""
+TRANSIENT_TEXTS = ("database is locked", "database table is locked", "database is busy")
+"""SQLite's."""
+
+
+class SetWise(Protocol):
+    """The verbs that each database says in its own SQL. Every one takes a batch; none grows with it."""
+
+    def create(self, runs: Sequence[NewRun], *, now: datetime | None = None) -> None: ...
+
+    def claim_due(
+        self,
+        request: ClaimRequest,
+        *,
+        runtime: str,
+        rooms: dict[str, int],
+        limit: int,
+        now: datetime | None = None,
+    ) -> ClaimResult: ...
+
+    def claim_named(
+        self,
+        request: ClaimRequest,
+        *,
+        announcements: Sequence[tuple[UUID, int]],
+        nowait: bool = False,
+        now: datetime | None = None,
+    ) -> ClaimResult: ...
+
+    def settle(self, outcomes: Sequence[Outcome], *, now: datetime | None = None) -> list[Settled]: ...
+
+    def beat(
+        self, worker_id: UUID, *, lease: float, busy: int, state: str, now: datetime | None = None
+    ) -> Beat: ...
+
+    def withdraw(
+        self,
+        places: Sequence[tuple[UUID, int | None]],
+        *,
+        status: Status,
+        reason: Reason,
+        kind: Kind,
+        actor: str = "",
+        error: str | None = None,
+        data: str | None = None,
+        now: datetime | None = None,
+    ) -> list[UUID]: ...
+
+    def requeue(
+        self, runs: Sequence[UUID], *, actor: str, head_start: float, now: datetime | None = None
+    ) -> list[tuple[UUID, int, str, str]]: ...
+
+    def flip_ready(self, *, limit: int, now: datetime | None = None) -> list[tuple[str, str]]: ...
+
+    def lease_announcements(
+        self, *, runtime: str, rooms: dict[str, int], now: datetime | None = None
+    ) -> list[tuple[Announcement, bool, str | None]]: ...
+
+    def mark_announced(self, marks: Sequence[Mark], *, now: datetime | None = None) -> int: ...
+
+
+Mark = tuple[UUID, int, int, str | None, str | None, float | None]
+"""run, seq, tries, the broker's reference, why it stayed, seconds until it is announced again."""
+
+
+class BaseStore:
+    """The verbs that are the same on every database, on one connection alias."""
+
+    def __init__(self, alias: str) -> None:
+        self.alias = alias
+
+    @property
+    def connection(self) -> Any:
+        return connections[self.alias]
+
+    def clock(self, now: datetime | None) -> datetime:
+        """Return the database's clock (one round trip where it is not this host's), or the moment of a test."""
+        return now or datetime.now(UTC)
+
+    def atomic(self) -> transaction.Atomic:
+        return transaction.atomic(using=self.alias)
+
+    # --- workers -----------------------------------------------------------------------------------------
+
+    def register(self, incarnation: Incarnation, *, lease: timedelta, now: datetime | None = None) -> None:
+        moment = self.clock(now)
+        Worker.objects.using(self.alias).create(
+            id=incarnation.id,
+            host=incarnation.host,
+            pid=incarnation.pid,
+            version=incarnation.version,
+            runtimes=list(incarnation.runtimes),
+            queues=list(incarnation.queues),
+            slots=incarnation.slots,
+            state="running",
+            started_at=moment,
+            lease_until=moment + lease,
+        )
+
+    def resign(self, worker_id: UUID) -> None:
+        workers = Worker.objects.using(self.alias).filter(pk=worker_id, state__in=["running", "stopping"])
+        workers.update(state="stopped", busy=0)
+
+    def mark_lost(self, *, limit: int, now: datetime | None = None) -> list[UUID]:
+        """Declare workers lost whose lease ended; their row locks decide between a late heartbeat and this."""
+        with self.atomic():
+            late = Worker.objects.using(self.alias).filter(
+                state__in=["running", "stopping"], lease_until__lt=self.clock(now)
+            )
+            ids = list(self.locked(late).order_by("pk").values_list("pk", flat=True)[:limit])
+            Worker.objects.using(self.alias).filter(pk__in=ids).update(state="lost", busy=0)
+        return ids
+
+    def declare_lost(self, worker_id: UUID) -> None:
+        workers = Worker.objects.using(self.alias).filter(pk=worker_id, state__in=["running", "stopping"])
+        workers.update(state="lost", busy=0)
+
+    def orphans(self, *, limit: int) -> list[tuple[UUID, UUID, str, int, UUID]]:
+        """Return claims (run, token, task, crash_count, worker) whose incarnation is not alive."""
+        alive = Worker.objects.using(self.alias).filter(state__in=["running", "stopping"]).values("pk")
+        claims = Claim.objects.using(self.alias).exclude(worker_id__in=alive)
+        return list(
+            claims.order_by("run_id").values_list(
+                "run_id", "token", "task_id", "run__crash_count", "worker_id"
+            )[:limit]
+        )
+
+    def locked(self, rows: Any) -> Any:
+        features = self.connection.features
+        if not features.has_select_for_update:
+            return rows
+        return rows.select_for_update(skip_locked=features.has_select_for_update_skip_locked)
+
+    # --- events, logs ------------------------------------------------------------------------------------
+
+    def note(self, *, progress: Sequence[Progress], logs: Sequence[LogLine], now: datetime | None = None) -> None:
+        """Append what running bodies said: newest progress, and log lines."""
+        moment = self.clock(now)
+        if progress:
+            RunEvent.objects.using(self.alias).bulk_create(
+                [
+                    RunEvent(run_id=p.run_id, attempt=p.attempt, kind=Kind.PROGRESS, data=p.data, at=moment)
+                    for p in progress
+                ]
+            )
+        if logs:
+            RunLog.objects.using(self.alias).bulk_create(
+                [
+                    RunLog(
+                        run_id=line.run_id,
+                        attempt=line.attempt,
+                        level=line.level,
+                        text=line.text,
+                        at=moment - timedelta(seconds=line.age),
+                    )
+                    for line in logs
+                ]
+            )
+
+    def note_late(self, outcomes: Sequence[Outcome], *, now: datetime | None = None) -> list[Outcome]:
+        """Record results that came too late; return those of ``outcomes`` that had been accepted before."""
+        tokens = {o.token for o in outcomes}
+        runs = {o.run_id for o in outcomes}
+        with self.atomic():
+            known = set(
+                RunEvent.objects.using(self.alias)
+                .filter(run_id__in=runs, token__in=tokens)
+                .values_list("run_id", "token")
+            )
+            accepted = RunEvent.objects.using(self.alias).filter(run_id__in=runs, token__in=tokens)
+            mine = set(
+                accepted.exclude(kind=Kind.LATE_RESULT_DISCARDED).values_list("run_id", "token")
+            )
+            attempts = dict(Run.objects.using(self.alias).filter(pk__in=runs).values_list("pk", "attempt"))
+            moment = self.clock(now)
+            RunEvent.objects.using(self.alias).bulk_create(
+                [
+                    RunEvent(
+                        run_id=o.run_id,
+                        attempt=attempts[o.run_id],
+                        kind=Kind.LATE_RESULT_DISCARDED,
+                        token=o.token,
+                        data={"kind": str(o.kind)},
+                        at=moment,
+                    )
+                    for o in outcomes
+                    if (o.run_id, o.token) not in known and o.run_id in attempts
+                ],
+                ignore_conflicts=True,
+            )
+        return [o for o in outcomes if (o.run_id, o.token) in mine]
+
+    def adopt(self, token: UUID) -> list[UUID]:
+        """Return the runs that a claim batch of unknown outcome did claim."""
+        return list(Claim.objects.using(self.alias).filter(token=token).values_list("run_id", flat=True))
+
+    # --- sweeps ------------------------------------------------------------------------------------------
+
+    def take_turn(self, name: str, *, every: timedelta, now: datetime | None = None) -> bool:
+        """Tell whether this process should do the sweep now: nobody did it within ``every``."""
+        moment = self.clock(now)
+        sweeps = Sweep.objects.using(self.alias)
+        mine = sweeps.filter(name=name).filter(Q(last_at__lte=moment - every) | Q(last_at__gt=moment + every))
+        if mine.update(last_at=moment):
+            return True
+        if sweeps.filter(name=name).exists():
+            return False
+        _, made = sweeps.get_or_create(name=name, defaults={"last_at": moment})
+        return made
+
+    def outbox_queues(self, *, runtime: str) -> list[str]:
+        """Return the queues of a runtime that have ready rows, by a loose walk of the claim's index."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(
+                """
+                WITH RECURSIVE walk (queue) AS (
+                    SELECT min(queue) FROM openqueue_outbox WHERE ready AND runtime = %(runtime)s
+                    UNION ALL
+                    SELECT (SELECT min(queue) FROM openqueue_outbox
+                            WHERE ready AND runtime = %(runtime)s AND queue > walk.queue)
+                    FROM walk WHERE walk.queue IS NOT NULL
+                )
+                SELECT queue FROM walk WHERE queue IS NOT NULL
+                """,
+                {"runtime": runtime},
+            )
+            return [row[0] for row in cursor.fetchall()]
+
+    def expired(self, *, limit: int, now: datetime | None = None) -> list[tuple[UUID, int]]:
+        rows = Outbox.objects.using(self.alias).filter(expires_at__lte=self.clock(now))
+        return list(rows.order_by("expires_at").values_list("run_id", "seq")[:limit])
+
+    def defer_unknown(
+        self, *, runtime: str, known: Sequence[str], older_than: timedelta, limit: int, now: datetime | None = None
+    ) -> list[tuple[UUID, int, str, int]]:
+        """Put back, later each time, due rows that nobody took and this process has no task for."""
+        moment = self.clock(now)
+        with self.atomic():
+            rows = Outbox.objects.using(self.alias).filter(
+                ready=True, runtime=runtime, due_at__lte=moment - older_than, announce_at__lte=moment
+            )
+            found = list(self.locked(rows.exclude(task_id__in=known)).order_by("run_id")[:limit])
+            for row in found:
+                row.announce_at = moment + timedelta(seconds=min(900, 2 ** min(row.tries, 10)))
+                row.tries += 1
+                row.last_error = Reason.UNKNOWN_TASK
+            Outbox.objects.using(self.alias).bulk_update(found, ["announce_at", "tries", "last_error"])
+        return [(row.run_id, row.seq, row.task_id, row.tries) for row in found]
+
+    def request_cancel(self, runs: Sequence[UUID], *, actor: str, now: datetime | None = None) -> list[UUID]:
+        """Mark the claims of ``runs``; their workers hear of it with the next heartbeat."""
+        moment = self.clock(now)
+        with self.atomic():
+            claims = Claim.objects.using(self.alias).filter(run_id__in=runs)
+            if self.connection.features.has_select_for_update:
+                claims = claims.select_for_update()
+            held = list(claims.order_by("run_id").values_list("run_id", "attempt", "cancel_requested_at"))
+            fresh = [(run, attempt) for run, attempt, asked in held if asked is None]
+            Claim.objects.using(self.alias).filter(run_id__in=[run for run, _ in fresh]).update(
+                cancel_requested_at=moment, cancel_requested_by=actor
+            )
+            RunEvent.objects.using(self.alias).bulk_create(
+                [
+                    RunEvent(run_id=run, attempt=attempt, kind=Kind.CANCEL_REQUESTED, actor=actor, at=moment)
+                    for run, attempt in fresh
+                ]
+            )
+        return [run for run, _, _ in held]
+
+    def prune(self, status: Status, *, before: datetime, limit: int) -> int:
+        """Delete a bounded chunk of finished runs with their events and logs; oldest first."""
+        with self.atomic():
+            rows = Run.objects.using(self.alias).filter(outcome=status, finished_at__lt=before)
+            ids = list(self.locked(rows).order_by("finished_at").values_list("pk", flat=True)[:limit])
+            for model in (RunEvent, RunLog):
+                events = model.objects.using(self.alias).filter(run_id__in=ids)
+                events._raw_delete(self.alias)
+            Run.objects.using(self.alias).filter(pk__in=ids)._raw_delete(self.alias)
+        return len(ids)
+
+    def prune_logs(self, *, before: datetime, limit: int) -> int:
+        logs = RunLog.objects.using(self.alias)
+        ids = list(logs.filter(at__lt=before).order_by("at").values_list("pk", flat=True)[:limit])
+        return logs.filter(pk__in=ids)._raw_delete(self.alias)
+
+    def prune_workers(self, *, before: datetime) -> int:
+        """Delete the rows of incarnations that ended long ago and hold no claim."""
+        ended = Worker.objects.using(self.alias).filter(state__in=["stopped", "lost"], lease_until__lt=before)
+        holding = Claim.objects.using(self.alias).values("worker_id")
+        return ended.exclude(pk__in=holding)._raw_delete(self.alias)
+
+    def paused(self) -> set[str]:
+        return set(QueueState.objects.using(self.alias).filter(paused=True).values_list("name", flat=True))
+
+    def bury(self, letter: DeadLetter, *, now: datetime | None = None) -> None:
+        letter.at = self.clock(now)
+        letter.save(using=self.alias, force_insert=True)
+
+
+def is_transient(error: DatabaseError) -> bool:
+    """Tell whether the database says "send it again": a deadlock, a serialisation failure, a lock wait."""
+    cause = error.__cause__ or error
+    return getattr(cause, "sqlstate", None) in TRANSIENT_STATES or str(cause).lower().startswith(TRANSIENT_TEXTS)

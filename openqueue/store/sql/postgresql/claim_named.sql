@@ -1,0 +1,70 @@
+-- Claim announced runs by name, (run, seq), and answer each message.
+--
+-- parameter     holds
+-- runs, seqs    the announcements (arrays, ordered by run)
+-- known         task ids that this process has registered; rows of others are deferred
+-- tasks         known task ids that have a free slot
+-- worker, token the incarnation, and the fence of this batch
+-- lock_timeout  how long to wait for a locked row
+-- now           the moment to use, or null for the database's clock
+WITH clock AS (
+    SELECT COALESCE(%(now)s::timestamptz, statement_timestamp()) AS now
+), patience AS MATERIALIZED (
+    SELECT set_config('lock_timeout', %(lock_timeout)s, true)
+), found AS MATERIALIZED (
+    SELECT o.run_id, o.ready, o.expires_at, o.task_id,
+        EXISTS (SELECT FROM openqueue_queuestate AS s WHERE s.name = o.queue AND s.paused) AS paused
+    FROM patience, unnest(%(runs)s::uuid[], %(seqs)s::int4[]) AS a (run_id, seq)
+    JOIN openqueue_outbox AS o ON o.run_id = a.run_id AND o.seq = a.seq
+    ORDER BY o.run_id
+    FOR UPDATE OF o
+), judged AS (
+    SELECT run_id, CASE
+        WHEN NOT ready THEN 'later'
+        WHEN expires_at <= (SELECT now FROM clock) THEN 'gone'
+        WHEN paused THEN 'paused'
+        WHEN task_id <> ALL (%(known)s::text[]) THEN 'unknown_task'
+        WHEN task_id <> ALL (%(tasks)s::text[]) THEN 'no_slot'
+        ELSE 'claimed' END AS answer
+    FROM found
+), deferred AS (
+    UPDATE openqueue_outbox AS o
+    SET announce_at = (SELECT now FROM clock) + interval '1 second' * CASE j.answer
+            WHEN 'unknown_task' THEN LEAST(900, 2 ^ LEAST(o.tries, 10)) ELSE 1 END,
+        announced_at = NULL, tries = o.tries + 1, last_error = j.answer
+    FROM judged AS j
+    WHERE o.run_id = j.run_id AND j.answer IN ('paused', 'unknown_task', 'no_slot')
+    RETURNING o.run_id, o.seq, o.task_id, o.tries, j.answer
+), taken AS (
+    DELETE FROM openqueue_outbox
+    WHERE run_id = ANY (ARRAY(SELECT run_id FROM judged WHERE answer = 'claimed'))
+    RETURNING run_id, seq, attempt, task_id, queue, concurrency_key, announced_at, broker_ref
+), labelled AS (
+    UPDATE openqueue_run AS r
+    SET status = 'running', reason = '', attempt = t.attempt, version = r.version + 1, worker_id = %(worker)s,
+        started_at = (SELECT now FROM clock)
+    FROM taken AS t
+    WHERE r.id = t.run_id AND r.status IN ('queued', 'scheduled', 'retrying')
+    RETURNING r.id, r.version, r.payload, r.max_attempts, r.crash_count, r.meta, r.options, r.traceparent,
+        t.seq, t.attempt, t.task_id, t.queue, t.concurrency_key, t.announced_at, t.broker_ref
+), held AS (
+    INSERT INTO openqueue_claim (
+        run_id, seq, attempt, task_id, worker_id, token, queue, concurrency_key, claimed_at
+    )
+    SELECT id, seq, attempt, task_id, %(worker)s, %(token)s, queue, concurrency_key, (SELECT now FROM clock)
+    FROM labelled
+), told AS (
+    INSERT INTO openqueue_runevent (run_id, version, attempt, kind, actor, data, at)
+    SELECT id, version, attempt, 'started', '',
+        json_build_object('worker', %(worker)s::uuid, 'announced_at', announced_at, 'broker_ref', broker_ref)::text,
+        (SELECT now FROM clock)
+    FROM labelled
+)
+SELECT 'claimed' AS answer, t.run_id, t.seq, t.attempt, t.task_id, t.queue,
+    l.payload, l.max_attempts, l.crash_count, l.meta, l.options, l.traceparent
+FROM taken AS t
+LEFT JOIN labelled AS l ON l.id = t.run_id
+UNION ALL
+SELECT answer, run_id, seq, tries, task_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM deferred
+UNION ALL
+SELECT 'later', run_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM judged WHERE answer = 'later'

@@ -1,0 +1,66 @@
+-- Settle a batch of attempts: the delete of the claim by (run, token) is the fence; what it misses is not ours.
+--
+-- parameter     holds (arrays, one element an outcome, ordered by run)
+-- runs, tokens  which claim
+-- statuses, reasons, kinds, results, errors, datas
+-- delays        seconds until the next attempt, for retrying and queued
+-- ages          seconds since the body began, or null when it never began
+-- owns          settled by the worker itself: the event stores the token
+-- now           the moment to use, or null for the database's clock
+--
+-- released refunds the attempt; worker_lost charges a crash; a cancel request beats putting the run back.
+WITH given AS (
+    SELECT *
+    FROM unnest(
+        %(runs)s::uuid[], %(tokens)s::uuid[], %(statuses)s::text[], %(reasons)s::text[], %(kinds)s::text[],
+        %(results)s::text[], %(errors)s::text[], %(datas)s::text[], %(delays)s::float8[], %(ages)s::float8[],
+        %(owns)s::bool[]
+    ) AS g (run_id, token, status, reason, kind, result, error, data, delay, age, own)
+), fenced AS (
+    DELETE FROM openqueue_claim AS c
+    USING given AS g
+    WHERE c.run_id = g.run_id AND c.token = g.token
+    RETURNING g.*, c.attempt, c.task_id, c.concurrency_key, c.cancel_requested_by,
+        c.cancel_requested_at IS NOT NULL AND g.status IN ('retrying', 'queued') AS cancelled
+), ended AS (
+    SELECT f.run_id, f.token, f.result, f.error, f.own, f.age, f.attempt, f.task_id, f.concurrency_key,
+        f.reason = 'worker_lost' AS lost,
+        f.kind = 'released' AS released,
+        CASE WHEN f.cancelled THEN 'cancelled' ELSE f.status END AS status,
+        CASE WHEN f.cancelled THEN 'by_user' ELSE f.reason END AS reason,
+        CASE WHEN f.cancelled THEN 'cancelled' ELSE f.kind END AS kind,
+        CASE WHEN f.cancelled THEN COALESCE(f.cancel_requested_by, '') ELSE '' END AS actor,
+        CASE WHEN f.status = 'retrying' AND NOT f.cancelled
+            THEN left(f.data, -1) || ',"next_run_at":' || to_json(clock.now + f.delay * interval '1 second')::text || '}'
+            ELSE f.data END AS data,
+        clock.now + f.delay * interval '1 second' AS due_at,
+        clock.now
+    FROM fenced AS f, (SELECT COALESCE(%(now)s::timestamptz, statement_timestamp()) AS now) AS clock
+), run AS (
+    UPDATE openqueue_run AS r
+    SET status = e.status, reason = e.reason, version = r.version + 1, result = e.result,
+        error = COALESCE(e.error, CASE WHEN e.status <> 'completed' THEN r.error END),
+        attempt = CASE WHEN e.released AND e.status = 'queued' THEN e.attempt - 1 ELSE e.attempt END,
+        crash_count = CASE WHEN e.lost THEN r.crash_count + 1 ELSE r.crash_count END,
+        started_at = CASE WHEN e.age IS NULL THEN r.started_at ELSE e.now - e.age * interval '1 second' END,
+        outcome = CASE WHEN e.status NOT IN ('retrying', 'queued') THEN e.status END,
+        finished_at = CASE WHEN e.status NOT IN ('retrying', 'queued') THEN e.now END
+    FROM ended AS e
+    WHERE r.id = e.run_id
+    RETURNING r.id, r.version, r.status, r.queue, r.runtime, r.priority, r.expires_at, e.token, e.own, e.released,
+        e.age, e.attempt, e.task_id, e.concurrency_key, e.kind, e.actor, e.data, e.due_at, e.now
+), event AS (
+    INSERT INTO openqueue_runevent (run_id, version, attempt, kind, token, actor, data, at)
+    SELECT id, version, attempt, kind, CASE WHEN own THEN token END, actor, data, now FROM run
+), again AS (
+    INSERT INTO openqueue_outbox (
+        run_id, seq, attempt, task_id, runtime, queue, priority, due_at, ready, expires_at, concurrency_key,
+        announce_at, tries
+    )
+    SELECT id, version, CASE WHEN released THEN attempt ELSE attempt + 1 END, task_id, runtime, queue, priority,
+        due_at, due_at <= now, CASE WHEN released AND age IS NULL AND attempt = 1 THEN expires_at END,
+        concurrency_key, due_at, 0
+    FROM run
+    WHERE status IN ('retrying', 'queued')
+)
+SELECT id, token, status FROM run

@@ -1,0 +1,59 @@
+"""Trace context across the queue: captured at the trigger, restored around the body.
+
+Nothing of OpenTelemetry is imported unless its API is installed; no span is made unless an SDK is set up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from importlib.util import find_spec
+from typing import Any
+
+AVAILABLE = find_spec("opentelemetry") is not None and find_spec("opentelemetry.trace") is not None
+NOTHING: AbstractContextManager[Any] = nullcontext()
+
+
+def capture() -> str | None:
+    """Return the W3C traceparent of the moment, or None when nothing is traced.
+
+    Source: https://www.w3.org/TR/trace-context/
+    """
+    if not AVAILABLE:
+        return None
+    from opentelemetry import trace  # noqa: PLC0415  # optional dependency
+
+    span = trace.get_current_span().get_span_context()
+    if not span.is_valid:
+        return None
+    return f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
+
+
+def consumer_span(
+    traceparent: str | None, *, name: str, facts: Callable[[], dict[str, Any]]
+) -> AbstractContextManager[Any]:
+    """Return the block in which a body continues the trace that triggered it; its value is the span, or None."""
+    if not AVAILABLE:
+        return NOTHING
+    from opentelemetry import trace  # noqa: PLC0415  # optional dependency
+
+    if traceparent is None and isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+        return NOTHING  # nothing to continue, and nobody who would record it
+    from opentelemetry.trace.propagation.tracecontext import (  # noqa: PLC0415
+        TraceContextTextMapPropagator,
+    )
+
+    parent = TraceContextTextMapPropagator().extract({"traceparent": traceparent}) if traceparent else None
+    return trace.get_tracer("openqueue").start_as_current_span(
+        name, context=parent, kind=trace.SpanKind.CONSUMER, attributes=facts(), record_exception=False
+    )
+
+
+def record(span: Any, error: BaseException) -> None:
+    """Mark the span of a body that failed."""
+    if span is None:
+        return
+    from opentelemetry.trace import Status, StatusCode  # noqa: PLC0415  # optional dependency
+
+    span.set_status(Status(StatusCode.ERROR, type(error).__name__))
+    span.set_attribute("error.type", type(error).__name__)

@@ -1,0 +1,194 @@
+"""The values that rooms hand to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal, NamedTuple
+from uuid import UUID
+
+from openqueue.states import Kind, Reason, Status
+
+HEAD_START: Final = 2.0
+"""Seconds that the publisher woken on commit has before the announcing sweep looks at a new row."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRun:
+    """A run to be created: validated, encoded, on its way into the database."""
+
+    id: UUID
+    task_id: str
+    queue: str
+    runtime: str
+    payload: str
+    priority: int = 0
+    max_attempts: int = 3
+    delay: float = 0.0
+    """Seconds from now, by the database's clock."""
+    run_at: datetime | None = None
+    """An aware moment; wins over ``delay``."""
+    ttl: float | None = None
+    """Seconds from the due time to the first start."""
+    head_start: float = 0.0
+    """Seconds before the announcing sweep may take the row: HEAD_START on brokers, 0 on the database runtime."""
+    meta: str | None = None
+    tags: str | None = None
+    options: str | None = None
+    traceparent: str | None = None
+
+
+class Announcement(NamedTuple):
+    """A due row on its way to a broker. (run_id, seq) is its identity everywhere."""
+
+    run_id: UUID
+    seq: int
+    tries: int
+    attempt: int
+    task_id: str
+    runtime: str
+    queue: str
+    priority: int
+
+
+class Claimed(NamedTuple):
+    """An attempt that is ours: what the executor needs. Made straight from a row, hundreds at a time."""
+
+    run_id: UUID
+    token: UUID
+    worker_id: UUID
+    seq: int
+    attempt: int
+    task_id: str
+    queue: str
+    payload: str
+    max_attempts: int
+    crash_count: int
+    meta: str | None
+    options: str | None
+    traceparent: str | None
+
+
+class Deferred(NamedTuple):
+    """A row that was put back unannounced, with a later moment."""
+
+    run_id: UUID
+    seq: int
+    task_id: str
+    tries: int
+    why: str
+
+
+Answer = Literal["claimed", "gone", "later", "deferred", "unavailable"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimRequest:
+    """Who claims, and what it can serve."""
+
+    worker_id: UUID
+    token: UUID
+    known: Sequence[str]
+    """Task ids that this process has registered; a row of another task is deferred."""
+    excluded: Sequence[str] = ()
+    """Known tasks that have no free slot in this process."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimResult:
+    """The answer to one batch of claims."""
+
+    claimed: Sequence[Claimed] = ()
+    deferred: Sequence[Deferred] = ()
+    inconsistent: Sequence[UUID] = ()
+    """Rows whose run could not take the arrow: deleted, and reported by the doctor."""
+    answers: Mapping[tuple[UUID, int], Answer] | None = None
+    """Per announcement, for messages only."""
+
+
+class Outcome(NamedTuple):
+    """How an attempt ended. One row of a settle batch."""
+
+    run_id: UUID
+    token: UUID
+    kind: Kind
+    status: Status
+    reason: Reason = Reason.NONE
+    result: str | None = None
+    error: str | None = None
+    data: str | None = None
+    """The event's facts, a JSON object."""
+    delay: float = 0.0
+    """Seconds until the next attempt, when there is one."""
+    age: float | None = None
+    """Seconds since the body began, at the moment of sending; None when it never began."""
+    own: bool = True
+    """Settled by the worker that holds the claim (its token goes into the event)."""
+
+
+class Settled(NamedTuple):
+    """What an accepted settle made of a run; ``status`` differs from the outcome's when a cancel request won."""
+
+    run_id: UUID
+    token: UUID
+    status: Status
+
+
+class Held(NamedTuple):
+    """A claim of this incarnation as the database sees it."""
+
+    run_id: UUID
+    token: UUID
+    cancel_requested: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """The answer to a heartbeat."""
+
+    alive: bool
+    command: str = ""
+    held: Sequence[Held] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incarnation:
+    """A worker process from one registration to its loss or stop."""
+
+    id: UUID
+    host: str
+    pid: int
+    version: str
+    runtimes: Sequence[str]
+    queues: Sequence[str]
+    slots: int
+
+
+class LogLine(NamedTuple):
+    """One line that a run's code logged; ``age`` is seconds before the moment of writing."""
+
+    run_id: UUID
+    attempt: int
+    level: int
+    text: str
+    age: float
+
+
+class Progress(NamedTuple):
+    """The newest progress of an attempt."""
+
+    run_id: UUID
+    attempt: int
+    data: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """What the database runtime answers instead of receipts: claim from these queues, at most so many."""
+
+    queues: Sequence[str]
+    limit: int
+
+
+JSON = dict[str, Any]

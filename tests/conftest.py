@@ -1,0 +1,57 @@
+"""The session: its servers, what is collected on which database, and the way to real processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+from tests.servers import databases
+from tests.servers.postgresql import PostgreSQL, PostgreSQLMissing
+
+VENDOR = os.environ.get("OPENQUEUE_TEST_DATABASE", "sqlite")
+HEAVY = ("crash", "scale", "bench")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):  # pytest-xdist: its controller owns the servers
+        return
+    config.add_cleanup(databases.stop)
+    try:
+        databases.start()
+    except PostgreSQLMissing as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    kept = [item for item in items if _belongs(item)]
+    if len(kept) < len(items):
+        config.hook.pytest_deselected(items=[item for item in items if not _belongs(item)])
+        items[:] = kept
+
+
+def _belongs(item: pytest.Item) -> bool:
+    vendors = [vendor for vendor in ("postgresql", "sqlite") if item.get_closest_marker(vendor)]
+    if vendors:
+        return VENDOR in vendors
+    heavy = any(item.get_closest_marker(mark) for mark in HEAVY)
+    return not heavy or VENDOR == "postgresql" or item.get_closest_marker("sqlite_too") is not None
+
+
+@pytest.fixture
+def postgresql() -> PostgreSQL:
+    """The session's server, to restart, stop or cut off; mark the test `postgresql`."""
+    return databases.server()
+
+
+@pytest.fixture
+def process_environment(transactional_db: None) -> Callable[..., dict[str, str]]:
+    """Environment for a real process that works on this test's databases: subprocess.run(..., env=...)."""
+    from django.db import connections
+
+    def environment(**more: str) -> dict[str, str]:
+        names = {alias: str(connections[alias].settings_dict["NAME"]) for alias in databases.ALIASES}
+        return dict(os.environ) | databases.environment(names) | more
+
+    return environment

@@ -1,0 +1,72 @@
+"""Every public overload used once: read by the type checker, never run."""
+
+from __future__ import annotations
+
+from typing import Any, assert_type
+
+from openqueue import RunHandle, Task, TaskContext, exponential, task, trigger, trigger_many
+
+
+@task
+def plain(order: int, copy_to: str | None = None) -> dict[str, bool]:
+    return {"sent": bool(order) or copy_to is None}
+
+
+@task
+def with_context(ctx: TaskContext, order: int) -> str:
+    ctx.progress(50, "half")
+    return f"{ctx.run_id}: {order}"
+
+
+@task(queue="email", max_attempts=5, backoff=exponential(base=1, factor=2, max=600))
+def with_options(order: int) -> int:
+    return order
+
+
+@task(timeout=30)
+def with_both(ctx: TaskContext, order: int) -> int:
+    ctx.raise_if_cancelled()
+    return order
+
+
+def declared() -> None:
+    assert_type(plain.trigger(order=1), RunHandle[dict[str, bool]])
+    assert_type(plain.trigger(1, copy_to="a@b.example").wait(timeout=10), dict[str, bool])
+    assert_type(with_context.trigger(order=1).wait(), str)
+    assert_type(with_options.trigger(order=1), RunHandle[int])
+    assert_type(with_both.trigger(order=1), RunHandle[int])
+    task_of_this_shape: Task[Any, int] = with_options
+    assert_type(task_of_this_shape.id, str)
+
+
+def called() -> None:
+    assert_type(plain.call(order=1), dict[str, bool])
+    assert_type(with_context.call(order=1), str)
+
+
+def on_one_occasion() -> None:
+    order = with_context.using(delay=60, priority=10)
+    assert_type(order.using(queue="slow").trigger(order=1), RunHandle[str])
+    assert_type(order.trigger_many([{"order": 1}]), list[RunHandle[str]])
+    assert_type(with_options.bind(order=1).trigger(), RunHandle[int])
+    assert_type(with_options.trigger_many([{"order": 1}]), list[RunHandle[int]])
+    assert_type(trigger("shop.send_invoice", {"order": 1}), RunHandle[Any])
+    assert_type(
+        trigger_many([plain.bind(order=1), with_options.using(delay=5).bind(order=2)]), list[RunHandle[Any]]
+    )
+
+
+async def awaited() -> None:
+    run = await with_options.atrigger(order=1)
+    assert_type(run, RunHandle[int])
+    assert_type(await run.arefresh(), RunHandle[int])
+    assert_type(await run.aresult(timeout=10), int)
+    assert_type(await with_options.using(delay=1).atrigger(order=1), RunHandle[int])
+    assert_type(await with_options.atrigger_many([{"order": 1}]), list[RunHandle[int]])
+
+
+def refused() -> None:
+    # Were one of these accepted, the comment would be unused, and that is an error too.
+    plain.trigger(order="one")  # type: ignore[arg-type]  # not an int
+    with_context.trigger()  # type: ignore[call-arg]  # the context is given, the order is not
+    with_options.trigger(other=1)  # type: ignore[call-arg]  # no such argument
