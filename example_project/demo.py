@@ -30,6 +30,7 @@ STAMP = ENVIRONMENT / "installed.json"  # what stands in the environment, writte
 OLDEST_PYTHON = (3, 11)
 PATIENCE = 10.0  # seconds that a process may take to end before it is killed
 LONGEST_OPENING = 60.0  # seconds until the first page
+REMIND_EVERY = 30.0  # seconds
 TRACING = ("opentelemetry-sdk", "opentelemetry-instrumentation-django")
 
 
@@ -65,8 +66,9 @@ class Demo:
             self.install()
             password = self.prepare()
             port = self.open_shop()
-            self.welcome(f"http://127.0.0.1:{port}/", password=password)
-            self.watch(until=time.monotonic() + self.options.seconds if self.options.seconds else None)
+            url = f"http://127.0.0.1:{port}/"
+            self.welcome(url, password=password)
+            self.watch(url, until=time.monotonic() + self.options.seconds if self.options.seconds else None)
         except Ended as end:
             self.stop()
             self.say(end.why)
@@ -186,10 +188,14 @@ class Demo:
         if not self.options.no_open and sys.stdout.isatty() and has_desktop():
             webbrowser.open(url)
 
-    def watch(self, *, until: float | None) -> None:
+    def watch(self, url: str, *, until: float | None) -> None:
         """Look on until it is over."""
+        reminder = time.monotonic() + REMIND_EVERY
         while until is None or time.monotonic() < until:
             self.tick()
+            if time.monotonic() > reminder:
+                self.say(f"the shop is open at {url}   Ctrl-C closes it")
+                reminder += REMIND_EVERY
         raise Ended(f"{self.options.seconds:g} seconds are over, nothing is left running")
 
     def stop(self) -> None:

@@ -15,7 +15,7 @@ class OpenQueueConfig(AppConfig):
 
     def ready(self) -> None:
         """Import what registers itself; models and tasks load after this package."""
-        from openqueue import checks  # noqa: PLC0415
+        from openqueue import checks
 
         checks.register_all()
         autodiscover_modules("tasks")

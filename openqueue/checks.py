@@ -8,7 +8,8 @@ from importlib.util import find_spec
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import Warning as Caution
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
@@ -36,7 +37,11 @@ def runtimes_can_be_made(**_: Any) -> list[CheckMessage]:
         try:
             runtimes.get(alias)
         except ImproperlyConfigured as error:
-            found.append(Error(str(error), hint="Correct BACKEND and OPTIONS, or install the extra.", id="openqueue.E020"))
+            found.append(
+                Error(
+                    str(error), hint="Correct BACKEND and OPTIONS, or install the extra.", id="openqueue.E020"
+                )
+            )
     return found
 
 
@@ -77,7 +82,11 @@ def task_problems(task: Any) -> list[CheckMessage]:
         )
     if len(task.id) > 200:
         found.append(
-            Error(f"The task id {task.id!r} is too long.", hint="Use 200 characters at most.", id="openqueue.E033")
+            Error(
+                f"The task id {task.id!r} is too long.",
+                hint="Use 200 characters at most.",
+                id="openqueue.E033",
+            )
         )
     if conf.problems():
         return found
@@ -112,8 +121,8 @@ def database_is_usable(*, databases: Sequence[str] | None = None, **_: Any) -> l
     options = settings.DATABASES.get(alias, {}).get("OPTIONS", {})
     if vendor == "sqlite" and options.get("transaction_mode") != "IMMEDIATE":
         found.append(
-            Warning(
-                f"DATABASES[{alias!r}] begins transactions without the write lock, so workers may meet 'database is locked'.",
+            Caution(
+                f"DATABASES[{alias!r}] begins transactions without the write lock: expect 'database is locked'.",
                 hint=f'Set DATABASES[{alias!r}]["OPTIONS"] = {SQLITE_OPTIONS}',
                 id="openqueue.W041",
             )

@@ -84,7 +84,9 @@ class Reader:
     def __init__(self, raw: Any) -> None:
         self.problems: list[Problem] = []
         if not isinstance(raw, Mapping):
-            self.problem("E001", "OPENQUEUE must be a dictionary.", 'Write OPENQUEUE = {"NAMESPACE": "my-app"}.')
+            self.problem(
+                "E001", "OPENQUEUE must be a dictionary.", 'Write OPENQUEUE = {"NAMESPACE": "my-app"}.'
+            )
             raw = {}
         self.raw: Mapping[str, Any] = raw
 
@@ -95,7 +97,9 @@ class Reader:
         known = {*(f.name.upper() for f in fields(Config)), "REDIS"}
         for key in self.raw:
             if key not in known:
-                self.problem("E002", f"OPENQUEUE has no key {key!r}.", f"Known keys: {', '.join(sorted(known))}.")
+                self.problem(
+                    "E002", f"OPENQUEUE has no key {key!r}.", f"Known keys: {', '.join(sorted(known))}."
+                )
         runtimes = self.runtimes()
         values: dict[str, Any] = {
             "runtimes": runtimes,
@@ -125,14 +129,18 @@ class Reader:
     def namespace(self, value: Any) -> str:
         if isinstance(value, str) and NAME.fullmatch(value):
             return value
-        self.problem("E004", f"OPENQUEUE['NAMESPACE'] is {value!r}.", f"Use a name that matches {NAME.pattern}.")
+        self.problem(
+            "E004", f"OPENQUEUE['NAMESPACE'] is {value!r}.", f"Use a name that matches {NAME.pattern}."
+        )
         return "openqueue"
 
     def database(self, value: Any) -> str:
         if value in settings.DATABASES:
             return str(value)
         aliases = ", ".join(sorted(settings.DATABASES))
-        self.problem("E005", f"OPENQUEUE['DATABASE'] is {value!r}, not in DATABASES.", f"Use one of: {aliases}.")
+        self.problem(
+            "E005", f"OPENQUEUE['DATABASE'] is {value!r}, not in DATABASES.", f"Use one of: {aliases}."
+        )
         return "default"
 
     def runtimes(self) -> dict[str, RuntimeConfig]:
@@ -144,7 +152,9 @@ class Reader:
                 raw = {DEFAULT_ALIAS: {"BACKEND": REDIS_RUNTIME, "OPTIONS": {"url": self.raw["REDIS"]}}}
         found: dict[str, RuntimeConfig] = {}
         if raw is not None and not isinstance(raw, Mapping):
-            self.problem("E007", "OPENQUEUE['RUNTIMES'] must be a dictionary.", "Write it as DATABASES is written.")
+            self.problem(
+                "E007", "OPENQUEUE['RUNTIMES'] must be a dictionary.", "Write it as DATABASES is written."
+            )
             raw = None
         for alias, entry in (raw or {}).items():
             if not isinstance(entry, Mapping) or not isinstance(entry.get("BACKEND"), str):
@@ -156,9 +166,13 @@ class Reader:
                 continue
             for key in set(entry) - {"BACKEND", "OPTIONS"}:
                 self.problem(
-                    "E002", f"OPENQUEUE['RUNTIMES'][{alias!r}] has no key {key!r}.", "Use BACKEND and OPTIONS."
+                    "E002",
+                    f"OPENQUEUE['RUNTIMES'][{alias!r}] has no key {key!r}.",
+                    "Use BACKEND and OPTIONS.",
                 )
-            found[alias] = RuntimeConfig(alias=alias, backend=entry["BACKEND"], options=entry.get("OPTIONS", {}))
+            found[alias] = RuntimeConfig(
+                alias=alias, backend=entry["BACKEND"], options=entry.get("OPTIONS", {})
+            )
         if DEFAULT_ALIAS not in found:
             found[DEFAULT_ALIAS] = RuntimeConfig(alias=DEFAULT_ALIAS, backend=DATABASE_RUNTIME)
         return found
@@ -166,7 +180,9 @@ class Reader:
     def queues(self, runtimes: Mapping[str, RuntimeConfig]) -> dict[str, QueueConfig]:
         raw = self.raw.get("QUEUES", {})
         if not isinstance(raw, Mapping):
-            self.problem("E008", "OPENQUEUE['QUEUES'] must be a dictionary.", 'Write {"email": {"runtime": "db"}}.')
+            self.problem(
+                "E008", "OPENQUEUE['QUEUES'] must be a dictionary.", 'Write {"email": {"runtime": "db"}}.'
+            )
             return {}
         found: dict[str, QueueConfig] = {}
         for name, entry in raw.items():
@@ -174,7 +190,9 @@ class Reader:
                 self.problem("E009", f"Queue name {name!r} is not allowed.", f"Names match {NAME.pattern}.")
             elif not isinstance(entry, Mapping) or set(entry) - {"runtime", "concurrency"}:
                 self.problem(
-                    "E008", f"OPENQUEUE['QUEUES'][{name!r}] is {entry!r}.", "Its keys are runtime and concurrency."
+                    "E008",
+                    f"OPENQUEUE['QUEUES'][{name!r}] is {entry!r}.",
+                    "Its keys are runtime and concurrency.",
                 )
             elif entry.get("runtime", DEFAULT_ALIAS) not in runtimes:
                 self.problem(
@@ -199,7 +217,9 @@ class Reader:
             return kept
         for key, value in raw.items():
             if key not in kept:
-                self.problem("E011", f"OPENQUEUE['RETENTION'] has no key {key!r}.", f"Keys: {', '.join(kept)}.")
+                self.problem(
+                    "E011", f"OPENQUEUE['RETENTION'] has no key {key!r}.", f"Keys: {', '.join(kept)}."
+                )
             elif value is None or isinstance(value, timedelta):
                 kept[key] = value
             elif isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
@@ -216,7 +236,9 @@ class Reader:
         raw = self.raw.get("SECRET_KEYS", ())
         if isinstance(raw, list | tuple) and all(isinstance(key, str) and key for key in raw):
             return tuple(raw)
-        self.problem("E012", "OPENQUEUE['SECRET_KEYS'] must be a list of strings.", "The first encrypts, all decrypt.")
+        self.problem(
+            "E012", "OPENQUEUE['SECRET_KEYS'] must be a list of strings.", "The first encrypts, all decrypt."
+        )
         return ()
 
     def duration(self, name: str, value: Any) -> timedelta | None:

@@ -18,6 +18,7 @@ OpenQueueError
 ├── LeaseLost
 ├── WaitTimeout               also a TimeoutError
 ├── TaskFailed                raised by run.wait()
+├── UnclearRun                raised where operators name runs
 └── TaskDeclarationError
     └── DuplicateTask
 """
@@ -53,7 +54,7 @@ class NonRetryableError(OpenQueueError):
 
 
 class RetryableError(OpenQueueError):
-    """The task asked for another attempt."""
+    """The task asked for another attempt. It comes by itself; a task that asks too often wants a longer `delay`."""
 
     delay: timedelta | None
     """How long to wait before it; None leaves that to the task's backoff."""
@@ -203,8 +204,12 @@ class TaskFailed(OpenQueueError):
         return f"{ended}: {self.error.get('type', '')}: {self.error.get('message', '')}"
 
 
+class UnclearRun(OpenQueueError):
+    """No single run is meant by that id. Give the whole id, or more characters of it."""
+
+
 class TaskDeclarationError(OpenQueueError):
-    """The task cannot be declared like this."""
+    """The task cannot be declared like this. Mend what the message names in its `@task(...)` or its signature."""
 
 
 class DuplicateTask(TaskDeclarationError):

@@ -109,7 +109,7 @@ class RunHandle(Generic[R]):
             time.sleep(looks.pause())
         return self.outcome()
 
-    async def aresult(self, timeout: float | None = None) -> R:  # noqa: ASYNC109  # the twin of `wait`
+    async def aresult(self, timeout: float | None = None) -> R:  # the twin of `wait`
         """Wait as `wait` does without blocking the loop (its natural name, ``await``, is a word of Python)."""
         looks = Looks(timeout)
         while (await self.arefresh()).status not in FINAL:

@@ -42,21 +42,22 @@ class Options:
 
     def checked(self) -> Options:
         """Return these options with durations in seconds; raise TaskDeclarationError naming each wrong one."""
+        given: Any = self  # what a user typed may be anything
         wrong = []
-        if not isinstance(self.queue, str) or not NAME.fullmatch(self.queue):
-            wrong.append(f"queue={self.queue!r} must match {NAME.pattern}")
-        if not is_whole(self.priority) or not LOWEST <= self.priority <= HIGHEST:
-            wrong.append(f"priority={self.priority!r} must be a whole number from {LOWEST} to {HIGHEST}")
-        if not is_whole(self.max_attempts) or not 1 <= self.max_attempts <= 10_000:
-            wrong.append(f"max_attempts={self.max_attempts!r} must be a whole number from 1 to 10000")
-        if isinstance(self.tags, str) or not all(isinstance(tag, str) for tag in self.tags):
-            wrong.append(f"tags={self.tags!r} must be a list of strings")
-        if not isinstance(self.meta, Mapping):
-            wrong.append(f"meta={self.meta!r} must be a dictionary")
-        if self.delay is not None and self.run_at is not None:
+        if not isinstance(given.queue, str) or not NAME.fullmatch(given.queue):
+            wrong.append(f"queue={given.queue!r} must match {NAME.pattern}")
+        if not is_whole(given.priority) or not LOWEST <= given.priority <= HIGHEST:
+            wrong.append(f"priority={given.priority!r} must be a whole number from {LOWEST} to {HIGHEST}")
+        if not is_whole(given.max_attempts) or not 1 <= given.max_attempts <= 10_000:
+            wrong.append(f"max_attempts={given.max_attempts!r} must be a whole number from 1 to 10000")
+        if isinstance(given.tags, str) or not all(isinstance(tag, str) for tag in given.tags):
+            wrong.append(f"tags={given.tags!r} must be a list of strings")
+        if not isinstance(given.meta, Mapping):
+            wrong.append(f"meta={given.meta!r} must be a dictionary")
+        if given.delay is not None and given.run_at is not None:
             wrong.append("delay= and run_at= cannot both be given")
-        if self.run_at is not None and not isinstance(self.run_at, datetime):
-            wrong.append(f"run_at={self.run_at!r} must be a datetime")
+        if given.run_at is not None and not isinstance(given.run_at, datetime):
+            wrong.append(f"run_at={given.run_at!r} must be a datetime")
         durations: dict[str, Any] = {}
         for name, least in (("timeout", 0.001), ("ttl", 0.001), ("delay", None)):
             value = getattr(self, name)

@@ -43,6 +43,8 @@ class Order(Generic[P, R]):
             raise TaskDeclarationError(
                 f"using() does not know {', '.join(sorted(unknown))}. It takes: {', '.join(sorted(NAMES))}."
             )
+        if ("delay" in options) != ("run_at" in options):  # the newer one stands
+            options = {"delay": None, "run_at": None} | options
         return Order(self.task, replace(self.options, **options).checked())
 
     def bind(self, *args: P.args, **kwargs: P.kwargs) -> Bound[R]:
@@ -73,7 +75,9 @@ class Order(Generic[P, R]):
 
     def encode(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
         if not isinstance(kwargs, Mapping):
-            raise PayloadInvalid([("payload", f"is a {type(kwargs).__name__}; give a dictionary of arguments")])
+            raise PayloadInvalid(
+                [("payload", f"is a {type(kwargs).__name__}; give a dictionary of arguments")]
+            )
         payload = self.task.signature.dump(args, dict(kwargs))
         if self.task.secret:
             payload = secrets.seal(payload, fields=self.task.secret)

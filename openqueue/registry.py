@@ -50,7 +50,9 @@ def index() -> dict[str, Registered]:
             found: dict[str, Registered] = {}
             for task in _declared.values():
                 if task.id in found:
-                    raise DuplicateTask(f"{task.id}: {task.function} and {found[task.id].function}. {DuplicateTask.__doc__}")
+                    raise DuplicateTask(
+                        f"{task.id}: {task.function} and {found[task.id].function}. {DuplicateTask.__doc__}"
+                    )
                 found[task.id] = task
             _by_id, _indexed = found, len(_declared)
     return _by_id

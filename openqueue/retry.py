@@ -129,14 +129,14 @@ class Listed(Backoff):
 def exponential(
     base: Seconds = 1,
     factor: float = 2,
-    max: Seconds = 600,  # noqa: A002 - the name of the public contract
+    max: Seconds = 600,
     jitter: float = 0.1,
 ) -> Backoff:
     """Return a policy that waits base, base x factor, base x factor^2 ... seconds, each at most `max`."""
     return Exponential(base=_plain(base), factor=factor, max=_plain(max), jitter=jitter)
 
 
-def linear(step: Seconds = 1, max: Seconds = 600) -> Backoff:  # noqa: A002 - as above
+def linear(step: Seconds = 1, max: Seconds = 600) -> Backoff:
     """Return a policy that waits step, 2 x step, 3 x step ... seconds, each at most `max`."""
     return Linear(step=_plain(step), max=_plain(max))
 

@@ -81,9 +81,7 @@ def allowed(before: Status | str, after: Status | str) -> bool:
 def mermaid() -> str:
     """Return the table as a Mermaid state diagram (docs/concepts/life-of-a-run.md holds its output)."""
     lines = ["stateDiagram-v2", "    [*] --> scheduled", "    [*] --> queued"]
-    for before in Status:
-        for after in Status:
-            if after in ARROWS[before] and Status.WAITING not in {before, after}:
-                lines.append(f"    {before} --> {after}")
+    drawn = [status for status in Status if status != Status.WAITING]
+    lines += [f"    {a} --> {b}" for a in drawn for b in drawn if b in ARROWS[a]]
     lines.extend(f"    {status} --> [*]" for status in Status if status in FINAL)
     return "\n".join(lines) + "\n"

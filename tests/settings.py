@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -56,3 +57,7 @@ TEMPLATES = [
 
 # Two aliases, because a project may keep OpenQueue's tables beside its own or apart from them.
 DATABASES = databases.of(os.environ.get("OPENQUEUE_TEST_DATABASE", "sqlite"))
+
+# A process that a test starts works with that test's settings.
+if "OPENQUEUE_TEST_SETTINGS" in os.environ:
+    OPENQUEUE = json.loads(os.environ["OPENQUEUE_TEST_SETTINGS"])

@@ -6,14 +6,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+try:
+    from opentelemetry import trace
+except ImportError:  # the shop runs as well without
+    trace = None
+
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
 
 def start(*, service: str) -> None:
     """Instrument Django and print every finished span to the console."""
-    # Imported here: the shop runs without OpenTelemetry unless OPENQUEUE_DEMO_TRACING=1.
-    from opentelemetry import trace  # noqa: PLC0415
+    # Imported here, so that only OPENQUEUE_DEMO_TRACING=1 asks for them.
     from opentelemetry.instrumentation.django import DjangoInstrumentor  # noqa: PLC0415
     from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
@@ -39,9 +43,7 @@ def in_one_line(span: ReadableSpan) -> str:
 @contextmanager
 def span(name: str, **attributes: str | int) -> Iterator[None]:
     """Put the body into a span of its own, or just run it when OpenTelemetry is not installed."""
-    try:
-        from opentelemetry import trace  # noqa: PLC0415
-    except ImportError:
+    if trace is None:
         yield
         return
     with trace.get_tracer("shop").start_as_current_span(name, attributes=attributes):

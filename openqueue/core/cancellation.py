@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from openqueue.core import transitions
@@ -25,7 +26,7 @@ def cancel(runs: Sequence[UUID], *, actor: str, now: datetime | None = None) -> 
         answers |= dict.fromkeys(transitions.cancel_waiting(left, actor=actor, now=now), CANCELLED)
         left = [run for run in left if run not in answers]
         if left:
-            asked = transitions.again(lambda asked=left: store().request_cancel(asked, actor=actor, now=now))
+            asked = transitions.again(partial(store().request_cancel, left, actor=actor, now=now))
             answers |= dict.fromkeys(asked, REQUESTED)
             left = [run for run in left if run not in answers]
         if left:

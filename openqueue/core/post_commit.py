@@ -95,7 +95,9 @@ class Publisher:
             answers = runtime.publish(messages)
         except Exception:
             # Whatever a broker's client raises: the rows stand, the sweep announces them.
-            logger.warning("could not publish on commit, left to the sweep", extra={"runtime": alias}, exc_info=True)
+            logger.warning(
+                "could not publish on commit, left to the sweep", extra={"runtime": alias}, exc_info=True
+            )
             connections[config.database].close()
             return 0
         if runtime.carries_messages:

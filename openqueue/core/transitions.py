@@ -129,9 +129,18 @@ def lost(run_id: UUID, token: UUID, *, crash_count: int, max_crashes: int, worke
     if crash_count + 1 < max_crashes:
         data = codec.encode(facts, what="event", limit=2**20)
         return Outcome(
-            run_id, token, Kind.WORKER_LOST, Status.QUEUED, reason=Reason.WORKER_LOST, data=data, age=0, own=False
+            run_id,
+            token,
+            Kind.WORKER_LOST,
+            Status.QUEUED,
+            reason=Reason.WORKER_LOST,
+            data=data,
+            age=0,
+            own=False,
         )
-    message = f"{crash_count + 1} workers were lost while they ran this. Look for what kills the process: memory, a crash."
+    message = (
+        f"{crash_count + 1} workers were lost while they ran this. Look for what kills them: memory, a crash."
+    )
     error = {"type": "WorkerLost", "message": message, "traceback": ""}
     facts |= {"reason": Reason.WORKER_LOST.value, "error": error}
     return Outcome(
@@ -178,7 +187,14 @@ def bisect(outcomes: Sequence[Outcome], *, error: Exception, now: datetime | Non
         raise error
     described = codec.encode(codec.describe(error), what="error", limit=2**20)
     clean = Outcome(
-        bad.run_id, bad.token, Kind.FAILED, Status.FAILED, Reason.RESULT_INVALID, error=described, age=bad.age, own=bad.own
+        bad.run_id,
+        bad.token,
+        Kind.FAILED,
+        Status.FAILED,
+        Reason.RESULT_INVALID,
+        error=described,
+        age=bad.age,
+        own=bad.own,
     )
     return settle([clean], now=now)
 
@@ -192,7 +208,9 @@ def expire(*, limit: int, now: datetime | None = None) -> list[UUID]:
     if not places:
         return []
     return again(
-        lambda: store().withdraw(places, status=Status.EXPIRED, reason=Reason.NONE, kind=Kind.EXPIRED, now=now)
+        lambda: store().withdraw(
+            places, status=Status.EXPIRED, reason=Reason.NONE, kind=Kind.EXPIRED, now=now
+        )
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import migrations
 
 PARAMETERS = {
@@ -11,13 +13,13 @@ PARAMETERS = {
 }
 
 
-def set_parameters(apps, schema_editor):
+def set_parameters(apps: Any, schema_editor: Any) -> None:
     if schema_editor.connection.vendor == "postgresql":
         for table, parameters in PARAMETERS.items():
             schema_editor.execute(f"ALTER TABLE {table} SET ({parameters})")
 
 
-def reset_parameters(apps, schema_editor):
+def reset_parameters(apps: Any, schema_editor: Any) -> None:
     if schema_editor.connection.vendor == "postgresql":
         for table, parameters in PARAMETERS.items():
             names = ", ".join(part.split("=")[0].strip() for part in parameters.split(","))

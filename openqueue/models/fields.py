@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from django.db import models
 
 from openqueue import codec
 
+if TYPE_CHECKING:
+    DateTimeBase = models.DateTimeField[Any, Any]
+    TextBase = models.TextField[Any, Any]
+else:
+    DateTimeBase, TextBase = models.DateTimeField, models.TextField
 
-class InstantField(models.DateTimeField):  # type: ignore[type-arg]  # the stub's parameters are those of the base
+
+class InstantField(DateTimeBase):
     """An instant, aware and in UTC, whatever USE_TZ, TIME_ZONE and the database's own zone are.
 
     PostgreSQL keeps it as ``timestamptz``; SQLite and MySQL as naive UTC with microseconds, so that text sorts as time.
@@ -39,10 +45,11 @@ class InstantField(models.DateTimeField):  # type: ignore[type-arg]  # the stub'
         if isinstance(value, str):
             value = datetime.fromisoformat(value)
         if connection.vendor != "postgresql":
-            return value.replace(tzinfo=UTC)
-        if value.tzinfo is None:
+            value = value.replace(tzinfo=UTC)
+        elif value.tzinfo is None:
             value = value.replace(tzinfo=ZoneInfo(connection.timezone_name))
-        return value.astimezone(UTC)
+        instant: datetime = value.astimezone(UTC)
+        return instant
 
     def pre_save(self, model_instance: models.Model, add: bool) -> Any:
         if self.auto_now or (self.auto_now_add and add):
@@ -50,8 +57,11 @@ class InstantField(models.DateTimeField):  # type: ignore[type-arg]  # the stub'
         return getattr(model_instance, self.attname)
 
 
-class JSONTextField(models.TextField):  # type: ignore[type-arg]  # as above
+class JSONTextField(TextBase):
     """A JSON value kept as the text that the codec wrote: jsonb would rewrite 1e22 and -0.0."""
+
+    _pyi_private_set_type: Any
+    _pyi_private_get_type: Any
 
     def from_db_value(self, value: str | None, expression: Any, connection: Any) -> Any:
         return None if value is None else codec.decode(value)

@@ -38,7 +38,11 @@ class Outbox(models.Model):
         indexes = [
             # Claim of due rows: one branch a queue, highest priority first, then due time.
             models.Index(
-                F("runtime"), F("queue"), F("priority").desc(), F("due_at"), name="openqueue_outbox_due",
+                F("runtime"),
+                F("queue"),
+                F("priority").desc(),
+                F("due_at"),
+                name="openqueue_outbox_due",
                 condition=Q(ready=True),
             ),
             # Sweep of rows falling due.

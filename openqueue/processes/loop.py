@@ -47,7 +47,7 @@ class Loop(threading.Thread):
             level = logging.WARNING if self.failures == 1 else logging.INFO
             logger.log(level, "%s failed, it will be tried again", self.name, exc_info=self.failures <= 3)
             connections.close_all()
-            return min(LONGEST_BACKOFF, 0.1 * 2 ** min(self.failures, 8)) * random.uniform(0.5, 1)  # noqa: S311  # jitter
+            return min(LONGEST_BACKOFF, 0.1 * 2.0 ** min(self.failures, 8)) * random.uniform(0.5, 1)  # noqa: S311  # jitter
         if self.failures:
             logger.warning("%s works again", self.name, extra={"failures": self.failures})
         self.failures = 0

@@ -32,7 +32,9 @@ def get(alias: str) -> Runtime:
 def make(alias: str) -> Runtime:
     entry = config.runtimes.get(alias)
     if entry is None:
-        raise ImproperlyConfigured(f"OPENQUEUE['RUNTIMES'] has no {alias!r}. Known: {', '.join(config.runtimes)}.")
+        raise ImproperlyConfigured(
+            f"OPENQUEUE['RUNTIMES'] has no {alias!r}. Known: {', '.join(config.runtimes)}."
+        )
     try:
         kind = import_string(entry.backend)
         return kind(alias, **entry.options)  # type: ignore[no-any-return]  # named by the setting

@@ -83,7 +83,9 @@ class MemoryConsumer:
     def receive(self, *, limit: int, timeout: float) -> Sequence[Receipt]:
         until = time.monotonic() + timeout
         with self.runtime.changed:
-            while not (taken := self.take(limit)) and not self.woken and (left := until - time.monotonic()) > 0:
+            while (
+                not (taken := self.take(limit)) and not self.woken and (left := until - time.monotonic()) > 0
+            ):
                 self.runtime.changed.wait(left)
             self.woken = False
         return taken
@@ -94,7 +96,7 @@ class MemoryConsumer:
             if deadline <= now:
                 del self.runtime.flying[handle]
                 self.runtime.put(queue, rank, body)
-        receipts = []
+        receipts: list[Receipt] = []
         for queue in self.queues:
             line = self.runtime.waiting[queue] if queue not in self.closed_queues else []
             while line and len(receipts) < limit:

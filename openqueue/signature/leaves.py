@@ -63,24 +63,24 @@ def title(info: Any) -> str:
     return _TITLES.get(type(info)) or info.cls.__name__
 
 
-def none(info: Any, value: Any, path: str, faults: Faults) -> Any:  # noqa: D103 - the forms are all alike
+def none(info: Any, value: Any, path: str, faults: Faults) -> Any:
     if value is not None:
         refuse(info, value, path, faults)
 
 
-def boolean(info: Any, value: Any, path: str, faults: Faults) -> Any:  # noqa: D103
+def boolean(info: Any, value: Any, path: str, faults: Faults) -> Any:
     if type(value) is bool:
         return value
     return refuse(info, value, path, faults)
 
 
-def integer(info: Any, value: Any, path: str, faults: Faults) -> Any:  # noqa: D103
+def integer(info: Any, value: Any, path: str, faults: Faults) -> Any:
     if isinstance(value, int) and type(value) is not bool:
         return int.__int__(value)
     return refuse(info, value, path, faults)
 
 
-def number(info: Any, value: Any, path: str, faults: Faults) -> Any:  # noqa: D103
+def number(info: Any, value: Any, path: str, faults: Faults) -> Any:
     if isinstance(value, float):
         return float.__float__(value)
     if not isinstance(value, int) or type(value) is bool:
@@ -94,7 +94,7 @@ def number(info: Any, value: Any, path: str, faults: Faults) -> Any:  # noqa: D1
     return None
 
 
-def text(info: Any, value: Any, path: str, faults: Faults) -> Any:  # noqa: D103
+def text(info: Any, value: Any, path: str, faults: Faults) -> Any:
     if isinstance(value, str):
         return str.__str__(value)  # of a subclass (SafeString, TextChoices) the text alone
     return refuse(info, value, path, faults)

@@ -1,4 +1,4 @@
-"""Where SQL lives. ``store()`` is the one door; the database of OPENQUEUE["DATABASE"] decides what stands behind it."""
+"""Where SQL lives. ``store()`` is the one door; OPENQUEUE["DATABASE"] decides what stands behind it."""
 
 from __future__ import annotations
 
@@ -38,4 +38,10 @@ def of(alias: str) -> Store:
             f"OPENQUEUE['DATABASE'] = {alias!r} is a {vendor} database. Use PostgreSQL, or SQLite on a single host."
         )
     module, kind = KINDS[vendor].split(".")
-    return getattr(import_module(f"openqueue.store.{module}"), kind)(alias)  # type: ignore[no-any-return]  # by name
+    try:
+        made = getattr(import_module(f"openqueue.store.{module}"), kind)(alias)
+    except ImportError as error:
+        raise ImproperlyConfigured(
+            "OpenQueue on PostgreSQL needs psycopg 3. Install its `postgres` extra."
+        ) from error
+    return made  # type: ignore[no-any-return]  # found by name

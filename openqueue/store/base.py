@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
-from django.db import DatabaseError, connections, transaction
+from django.db import DatabaseError, InterfaceError, connections, transaction
 from django.db.models import Q
 
 from openqueue.models import Claim, DeadLetter, Outbox, QueueState, Run, RunEvent, RunLog, Sweep, Worker
@@ -162,7 +162,9 @@ class BaseStore:
 
     # --- events, logs ------------------------------------------------------------------------------------
 
-    def note(self, *, progress: Sequence[Progress], logs: Sequence[LogLine], now: datetime | None = None) -> None:
+    def note(
+        self, *, progress: Sequence[Progress], logs: Sequence[LogLine], now: datetime | None = None
+    ) -> None:
         """Append what running bodies said: newest progress, and log lines."""
         moment = self.clock(now)
         if progress:
@@ -197,9 +199,7 @@ class BaseStore:
                 .values_list("run_id", "token")
             )
             accepted = RunEvent.objects.using(self.alias).filter(run_id__in=runs, token__in=tokens)
-            mine = set(
-                accepted.exclude(kind=Kind.LATE_RESULT_DISCARDED).values_list("run_id", "token")
-            )
+            mine = set(accepted.exclude(kind=Kind.LATE_RESULT_DISCARDED).values_list("run_id", "token"))
             attempts = dict(Run.objects.using(self.alias).filter(pk__in=runs).values_list("pk", "attempt"))
             moment = self.clock(now)
             RunEvent.objects.using(self.alias).bulk_create(
@@ -260,7 +260,13 @@ class BaseStore:
         return list(rows.order_by("expires_at").values_list("run_id", "seq")[:limit])
 
     def defer_unknown(
-        self, *, runtime: str, known: Sequence[str], older_than: timedelta, limit: int, now: datetime | None = None
+        self,
+        *,
+        runtime: str,
+        known: Sequence[str],
+        older_than: timedelta,
+        limit: int,
+        now: datetime | None = None,
     ) -> list[tuple[UUID, int, str, int]]:
         """Put back, later each time, due rows that nobody took and this process has no task for."""
         moment = self.clock(now)
@@ -310,7 +316,7 @@ class BaseStore:
     def prune_logs(self, *, before: datetime, limit: int) -> int:
         logs = RunLog.objects.using(self.alias)
         ids = list(logs.filter(at__lt=before).order_by("at").values_list("pk", flat=True)[:limit])
-        return logs.filter(pk__in=ids)._raw_delete(self.alias)
+        return logs.filter(pk__in=ids)._raw_delete(self.alias) or 0  # None when there were none
 
     def prune_workers(self, *, before: datetime) -> int:
         """Delete the rows of incarnations that ended long ago and hold no claim."""
@@ -326,7 +332,9 @@ class BaseStore:
         letter.save(using=self.alias, force_insert=True)
 
 
-def is_transient(error: DatabaseError) -> bool:
+def is_transient(error: DatabaseError | InterfaceError) -> bool:
     """Tell whether the database says "send it again": a deadlock, a serialisation failure, a lock wait."""
     cause = error.__cause__ or error
-    return getattr(cause, "sqlstate", None) in TRANSIENT_STATES or str(cause).lower().startswith(TRANSIENT_TEXTS)
+    return getattr(cause, "sqlstate", None) in TRANSIENT_STATES or str(cause).lower().startswith(
+        TRANSIENT_TEXTS
+    )

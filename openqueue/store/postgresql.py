@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import psycopg
+
 from openqueue.states import Kind, Reason, Status
 from openqueue.store.base import LOCK_TIMEOUT, BaseStore, Mark
 from openqueue.store.statements import statement
@@ -24,23 +26,18 @@ from openqueue.types import (
     Settled,
 )
 
-try:
-    import psycopg
-except ImportError:  # psycopg2: the same SQL, bound by the client
-    psycopg = None  # type: ignore[assignment]  # absent is a value here
 
-if psycopg is not None:
+class PreparedCursor(psycopg.Cursor[Any]):
+    """A server-side binding cursor whose statements are prepared at their first use: half the time of a trigger."""
 
-    class PreparedCursor(psycopg.Cursor[Any]):
-        """A server-side binding cursor whose statements are prepared at their first use."""
-
-        def execute(self, query: Any, params: Any = None, **_: Any) -> Any:
-            connection = self.connection
-            before, connection.prepare_threshold = connection.prepare_threshold, 0  # Django switches it off
-            try:
-                return super().execute(query, params, prepare=True)
-            finally:
-                connection.prepare_threshold = before
+    def execute(self, query: Any, params: Any = None, **_: Any) -> Any:
+        """Send one statement."""
+        connection = self.connection
+        before, connection.prepare_threshold = connection.prepare_threshold, 0  # Django switches it off
+        try:
+            return super().execute(query, params, prepare=True)
+        finally:
+            connection.prepare_threshold = before
 
 
 class PostgreSQLStore(BaseStore):
@@ -54,9 +51,8 @@ class PostgreSQLStore(BaseStore):
 
     def cursor(self) -> Any:
         connection = self.connection
-        pooled_outside = connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")
-        if psycopg is None or pooled_outside:  # PgBouncer in transaction mode knows no prepared statements
-            return connection.cursor()
+        if connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"):
+            return connection.cursor()  # PgBouncer in transaction mode knows no prepared statements
         connection.ensure_connection()
         connection.validate_no_broken_transaction()
         raw = PreparedCursor(connection.connection)
@@ -119,7 +115,13 @@ class PostgreSQLStore(BaseStore):
         )
 
     def claim_due(
-        self, request: ClaimRequest, *, runtime: str, rooms: dict[str, int], limit: int, now: datetime | None = None
+        self,
+        request: ClaimRequest,
+        *,
+        runtime: str,
+        rooms: dict[str, int],
+        limit: int,
+        now: datetime | None = None,
     ) -> ClaimResult:
         tasks = [task for task in request.known if task not in request.excluded]
         rows = self.run(
@@ -181,7 +183,9 @@ class PostgreSQLStore(BaseStore):
 
     def settle(self, outcomes: Sequence[Outcome], *, now: datetime | None = None) -> list[Settled]:
         ordered = sorted(outcomes, key=lambda o: o.run_id.int)
-        runs, tokens, kinds, statuses, reasons, results, errors, datas, delays, ages, owns = zip(*ordered, strict=True)
+        runs, tokens, kinds, statuses, reasons, results, errors, datas, delays, ages, owns = zip(
+            *ordered, strict=True
+        )
         rows = self.run(
             "settle",
             {
@@ -201,13 +205,17 @@ class PostgreSQLStore(BaseStore):
         )
         return [Settled(run, token, Status(status)) for run, token, status in rows]
 
-    def beat(self, worker_id: UUID, *, lease: float, busy: int, state: str, now: datetime | None = None) -> Beat:
+    def beat(
+        self, worker_id: UUID, *, lease: float, busy: int, state: str, now: datetime | None = None
+    ) -> Beat:
         rows = self.run(
             "heartbeat", {"worker": worker_id, "lease": lease, "busy": busy, "state": state, "now": now}
         )
         if not rows:
             return Beat(alive=False)
-        return Beat(alive=True, command=rows[0][0], held=[Held(*row[1:]) for row in rows if row[1] is not None])
+        return Beat(
+            alive=True, command=rows[0][0], held=[Held(*row[1:]) for row in rows if row[1] is not None]
+        )
 
     def withdraw(
         self,
@@ -258,7 +266,9 @@ class PostgreSQLStore(BaseStore):
         return [(Announcement(*row[:8]), row[8], row[9]) for row in rows]
 
     def mark_announced(self, marks: Sequence[Mark], *, now: datetime | None = None) -> int:
-        runs, seqs, tries, refs, errors, waits = zip(*sorted(marks, key=lambda mark: mark[0].int), strict=True)
+        runs, seqs, tries, refs, errors, waits = zip(
+            *sorted(marks, key=lambda mark: mark[0].int), strict=True
+        )
         with self.cursor() as cursor:
             cursor.execute(
                 statement("postgresql", "mark_announced"),
@@ -276,5 +286,5 @@ class PostgreSQLStore(BaseStore):
 
 
 def claimed(request: ClaimRequest, row: Sequence[Any]) -> Claimed:
-    """Read one claimed row: run, seq, attempt, task, queue, payload, max_attempts, crash_count, meta, options, trace."""
+    """Read a claimed row: run, seq, attempt, task, queue, payload, max_attempts, crash_count, meta, options, trace."""
     return Claimed(row[0], request.token, request.worker_id, *row[1:])

@@ -21,11 +21,19 @@ def on_settled(
     level = {"completed": logging.DEBUG, "failed": logging.ERROR}.get(status, logging.INFO)
     if not logger.isEnabledFor(level):
         return
-    facts = {"run_id": str(run_id), "task_id": sender.id, "queue": queue, "attempt": attempt, "reason": reason}
+    facts = {
+        "run_id": str(run_id),
+        "task_id": sender.id,
+        "queue": queue,
+        "attempt": attempt,
+        "reason": reason,
+    }
     facts["seconds"] = None if duration is None else round(duration, 4)
     if error:
         facts["error"] = f"{error.get('type')}: {error.get('message')}"[:300]
-    logger.log(level, "run %s", status, extra={key: value for key, value in facts.items() if value not in (None, "")})
+    logger.log(
+        level, "run %s", status, extra={key: value for key, value in facts.items() if value not in (None, "")}
+    )
 
 
 class TextFormatter(logging.Formatter):

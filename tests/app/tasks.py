@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from openqueue import task
+from tests.app import crash_tasks as crash_tasks
 
 
 @task

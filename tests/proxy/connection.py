@@ -82,7 +82,8 @@ class Connection:
                 if not self.kept:
                     self.proxy.lost += 1
                     self.kept = piece
-                    self.hang_up()
+                    if not self.proxy.silent:
+                        self.hang_up()
                 continue
             self.answered += len(piece)
             if self.limit is not None and self.answered > self.limit:

@@ -25,6 +25,7 @@ class Proxy:
         self.pause = 0.0
         self.limit: int | None = None
         self.losing: tuple[bytes, int] | None = None
+        self.silent = False
         self.holding: bytes | None = None
         self.lost = 0
         """How many answers were lost so far."""
@@ -84,9 +85,12 @@ class Proxy:
         """End each new connection once so many bytes of answers went through."""
         self.limit = answered
 
-    def lose_the_answer_to(self, words: bytes, *, times: int = 1) -> None:
-        """Let the next requests that say these words through, and end their connections in the answer's place."""
-        self.losing = (words, times)
+    def lose_the_answer_to(self, words: bytes, *, times: int = 1, silently: bool = False) -> None:
+        """Let the next requests that say these words through, and end their connections in the answer's place.
+
+        silently: leave the connections open; their clients wait for ever.
+        """
+        self.losing, self.silent = (words, times), silently
 
     def hold_back(self, words: bytes) -> None:
         """Keep the next request that says these words, and end its connection: the client is in doubt."""

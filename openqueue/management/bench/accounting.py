@@ -30,7 +30,11 @@ def server_cpu() -> float | None:
                 fields = stat(int(entry.name))
             except (OSError, IndexError):
                 continue  # it ended while we looked
-            own, inherited, parent = (int(fields[11]) + int(fields[12])), (int(fields[13]) + int(fields[14])), int(fields[1])
+            own, inherited, parent = (
+                (int(fields[11]) + int(fields[12])),
+                (int(fields[13]) + int(fields[14])),
+                int(fields[1]),
+            )
             if int(entry.name) == postmaster:
                 total += own + inherited
             elif parent == postmaster:

@@ -60,7 +60,7 @@ def bulk(*, size: int, tell: Tell) -> Figures:
 
 
 def drain(*, size: int, slots: int, tell: Tell) -> Figures:
-    """Drain no-op runs with one worker process; CPU of the worker from ready to done, of the server over the same time."""
+    """Drain no-op runs with one worker process; its CPU from ready to done, the server's over the same time."""
     have = Outbox.objects.using(config.database).filter(queue=QUEUE).count()
     if have < size:
         bulk(size=size - have, tell=lambda _, share: tell("fill", share))
@@ -89,7 +89,7 @@ def drain(*, size: int, slots: int, tell: Tell) -> Figures:
 
 
 def latency(*, size: int, slots: int, tell: Tell) -> Figures:
-    """From `trigger()` to the start of the body on an idle worker, by the database's clock; then the idle worker's cost."""
+    """From `trigger()` to the start of the body on an idle worker, by the database's clock; then its idle cost."""
     with worker(slots=slots) as process:
         noop.trigger().wait(30)
         ids = []
@@ -100,7 +100,7 @@ def latency(*, size: int, slots: int, tell: Tell) -> Figures:
             time.sleep(0.02)
             tell("latency", (number + 1) / size)
         rows = Run.objects.using(config.database).filter(pk__in=ids).values_list("created_at", "started_at")
-        waits = sorted((started - created).total_seconds() * 1000 for created, started in rows)
+        waits = sorted((started - created).total_seconds() * 1000 for created, started in rows if started)
         idle = idle_cost(process, tell=tell)
         process.terminate()
         process.wait(30)
@@ -126,7 +126,15 @@ def idle_cost(process: subprocess.Popen[str], *, tell: Tell, seconds: int = 5) -
 @contextmanager
 def worker(*options: str, slots: int) -> Iterator[subprocess.Popen[str]]:
     """Start a worker process that serves the benchmark's queue and nothing else."""
-    command = [sys.executable, *main_program(), "openqueue_bench", "--as-worker", "--concurrency", str(slots), *options]
+    command = [
+        sys.executable,
+        *main_program(),
+        "openqueue_bench",
+        "--as-worker",
+        "--concurrency",
+        str(slots),
+        *options,
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603  # our own command line
     try:
         yield process
@@ -166,4 +174,4 @@ def clean() -> int:
     Outbox.objects.using(config.database).filter(queue=QUEUE).delete()
     for model in (RunEvent, RunLog):
         model.objects.using(config.database).filter(run_id__in=ids)._raw_delete(config.database)
-    return runs._raw_delete(config.database)  # type: ignore[no-any-return]  # Django leaves it untyped
+    return runs._raw_delete(config.database)

@@ -30,7 +30,9 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--runs", type=int, default=20_000, help="Runs of bulk trigger and drain. Default: 20000.")
+        parser.add_argument(
+            "--runs", type=int, default=20_000, help="Runs of bulk trigger and drain. Default: 20000."
+        )
         parser.add_argument("--concurrency", type=int, default=10, help="Slots of the worker. Default: 10.")
         parser.add_argument("--only", help=f"Comma-separated: {', '.join(MEASURES)}. Default: all.")
         parser.add_argument("--keep", action="store_true", help="Leave the benchmark's runs in the database.")
@@ -43,11 +45,15 @@ class Command(BaseCommand):
             return self.serve(slots=options["concurrency"], drain=options["drain"])
         chosen = options["only"].split(",") if options["only"] else list(MEASURES)
         if unknown := set(chosen) - set(MEASURES):
-            raise CommandError(f"--only does not know {', '.join(sorted(unknown))}. It takes: {', '.join(MEASURES)}.")
+            raise CommandError(
+                f"--only does not know {', '.join(sorted(unknown))}. It takes: {', '.join(MEASURES)}."
+            )
         if options["runs"] < 1 or options["concurrency"] < 1:
             raise CommandError("--runs and --concurrency must be at least 1.")
         if settings.DEBUG:
-            self.stderr.write("DEBUG is on: Django keeps every query, which costs more than what is measured here.")
+            self.stderr.write(
+                "DEBUG is on: Django keeps every query, which costs more than what is measured here."
+            )
         size, slots = options["runs"], options["concurrency"]
         acts: dict[str, Callable[[], measures.Figures]] = {
             "trigger": lambda: measures.trigger(size=min(1_000, size), tell=self.tell),
@@ -101,5 +107,8 @@ class Command(BaseCommand):
         lines = []
         for name, row in figures.items():
             lines.append(name)
-            lines += [f"  {key:24}{value:>14,.3f}" if isinstance(value, float) else f"  {key:24}{value:>14,}" for key, value in row.items()]
+            lines += [
+                f"  {key:24}{value:>14,.3f}" if isinstance(value, float) else f"  {key:24}{value:>14,}"
+                for key, value in row.items()
+            ]
         return "\n".join(lines)

@@ -22,10 +22,16 @@ class Command(BaseCommand):
     help = "Executes runs until it is told to stop (SIGTERM or Ctrl-C; once more to stop at once)."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--queues", help="Comma-separated names. Default: every queue of settings and tasks.")
+        parser.add_argument(
+            "--queues", help="Comma-separated names. Default: every queue of settings and tasks."
+        )
         parser.add_argument("--runtime", help="Serve only the queues of this runtime.")
-        parser.add_argument("--concurrency", type=int, default=10, help="Slots: bodies at one time. Default: 10.")
-        parser.add_argument("--no-scheduler", action="store_true", help="Leave the sweeps to other processes.")
+        parser.add_argument(
+            "--concurrency", type=int, default=10, help="Slots: bodies at one time. Default: 10."
+        )
+        parser.add_argument(
+            "--no-scheduler", action="store_true", help="Leave the sweeps to other processes."
+        )
         parser.add_argument("--drain", action="store_true", help="Stop when nothing is due.")
         parser.add_argument("--once", action="store_true", help="Claim one batch, execute it, stop.")
         parser.add_argument("--log-format", choices=["text", "json"], default="text")
@@ -34,7 +40,9 @@ class Command(BaseCommand):
         if options["concurrency"] < 1:
             raise CommandError("--concurrency must be at least 1.")
         if options["runtime"] is not None and options["runtime"] not in config.runtimes:
-            raise CommandError(f"--runtime {options['runtime']!r} is not one of: {', '.join(config.runtimes)}.")
+            raise CommandError(
+                f"--runtime {options['runtime']!r} is not one of: {', '.join(config.runtimes)}."
+            )
         queues = None
         if options["queues"]:
             queues = [name.strip() for name in options["queues"].split(",") if name.strip()]

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from openqueue.processes.sweeps.sweeps import Sweeps
+from openqueue.processes.sweeps.sweeps import NAMES, Sweeps
 
-__all__ = ["Sweeps"]
+__all__ = ["NAMES", "Sweeps"]

@@ -28,10 +28,13 @@ class Announcer:
     name = "announce"
     every = timedelta(milliseconds=250)
 
+    def __init__(self, *, runtime: str | None = None) -> None:
+        self.only = runtime
+
     def step(self, now: datetime | None = None) -> int:
         """Announce one batch of each broker runtime; return how many messages were confirmed."""
         sent = 0
-        for alias in config.runtimes:
+        for alias in [self.only] if self.only else config.runtimes:
             runtime = runtimes.get(alias)
             if runtime.carries_messages:
                 sent += self.announce(runtime, now=now)
@@ -63,7 +66,9 @@ class Announcer:
                 depth = runtime.inspect(queue).depth or 0
             except Exception:
                 # Whatever a broker's client raises: it cannot tell now; the publish will say what is wrong.
-                logger.info("could not inspect", extra={"runtime": runtime.alias, "queue": queue}, exc_info=True)
+                logger.info(
+                    "could not inspect", extra={"runtime": runtime.alias, "queue": queue}, exc_info=True
+                )
                 depth = 0
             if depth < WINDOW:
                 rooms[queue] = min(BATCH, WINDOW - depth)
@@ -95,7 +100,9 @@ class Announcer:
             return [Published(error=str(error))] * len(messages)
         except Exception as error:
             # Whatever a broker's client raises: the rows stand and say why; unknown, so they wait REPUBLISH_AFTER.
-            logger.warning("could not announce", extra={"runtime": runtime.alias, "count": len(messages)}, exc_info=True)
+            logger.warning(
+                "could not announce", extra={"runtime": runtime.alias, "count": len(messages)}, exc_info=True
+            )
             return [Published(error=f"{type(error).__name__}: {error}", certain=False)] * len(messages)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from openqueue import registry
@@ -22,8 +22,8 @@ BATCH: Final = 200
 class Reaper:
     """Marks workers lost, then returns every claim whose incarnation is not alive.
 
-    It acts only after two good contacts with the database at least two heartbeats apart and none failed between, so that
-    an outage longer than the lease does not turn the whole fleet into crashes.
+    It acts only after two good contacts with the database at least two heartbeats apart and none failed between, so
+    that an outage longer than the lease does not turn the whole fleet into crashes.
     """
 
     name = "reap"

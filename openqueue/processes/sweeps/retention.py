@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from openqueue.conf import config
@@ -21,7 +21,7 @@ class Retention:
 
     def step(self, now: datetime | None = None) -> int:
         """Delete one chunk of each kind; when one was full, go on at once."""
-        moment = store().clock(now or None) if now is None else now
+        moment = store().clock(now)
         deleted = 0
         for status in (Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.EXPIRED):
             kept = config.retention[status]
@@ -42,9 +42,3 @@ class Retention:
             if count < CHUNK:
                 break
         return total
-
-
-def oldest_kept(status: Status) -> datetime | None:
-    """Return the moment before which finished runs of this status go, or None when they stay."""
-    kept = config.retention[status]
-    return None if kept is None else datetime.now(UTC) - kept

@@ -10,7 +10,6 @@ from typing import Final, Protocol
 
 from django.db import DatabaseError, InterfaceError
 
-from openqueue.conf import config
 from openqueue.processes.sweeps.announcer import Announcer
 from openqueue.processes.sweeps.due import Due
 from openqueue.processes.sweeps.expiry import Expiry
@@ -31,8 +30,7 @@ class Sweep(Protocol):
         """Do one bounded batch; return how much was done."""
 
 
-KINDS: Final = (Due, Announcer, Reaper, Expiry, Retention)
-NAMES: Final = tuple(kind.name for kind in KINDS)
+NAMES: Final = (Due.name, Announcer.name, Reaper.name, Expiry.name, Retention.name)
 SHARED: Final = timedelta(seconds=1)
 """Sweeps at this interval or longer ask the sweeps table whether somebody just did them."""
 
@@ -42,8 +40,9 @@ class Sweeps:
 
     every = 0.25
 
-    def __init__(self, only: Sequence[str] | None = None) -> None:
-        self.sweeps: list[Sweep] = [kind() for kind in KINDS if only is None or kind.name in only]
+    def __init__(self, *, only: Sequence[str] | None = None, runtime: str | None = None) -> None:
+        made: list[Sweep] = [Due(), Announcer(runtime=runtime), Reaper(), Expiry(), Retention()]
+        self.sweeps = [sweep for sweep in made if only is None or sweep.name in only]
         self.next_at = dict.fromkeys((sweep.name for sweep in self.sweeps), 0.0)
 
     def step(self, now: datetime | None = None) -> int:
@@ -69,8 +68,3 @@ class Sweeps:
         for sweep in self.sweeps:
             if isinstance(sweep, Reaper):
                 sweep.interrupted()
-
-
-def intervals() -> dict[str, timedelta]:
-    """Return how often each sweep is due."""
-    return {kind.name: kind().every for kind in KINDS} | {"reap": config.reap_every}

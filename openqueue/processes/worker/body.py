@@ -46,7 +46,9 @@ def call(job: Job, *, reporter: Reporter) -> Outcome:
     ) as span:
         try:
             kwargs = arguments(job)
-        except Exception as error:  # the stored payload no longer fits: user-declared types may raise anything
+        except (
+            Exception
+        ) as error:  # the stored payload no longer fits: user-declared types may raise anything
             return refused(job, error=error)
         context = job.context = context_of(job, reporter=reporter)
         mark = current.set(context)
@@ -54,7 +56,7 @@ def call(job: Job, *, reporter: Reporter) -> Outcome:
         try:
             function = job.task.function
             result = function(context, **kwargs) if job.task.signature.takes_context else function(**kwargs)
-        except BaseException as error:  # noqa: BLE001  # SystemExit and the like are the body's failure, not ours
+        except BaseException as error:  # SystemExit and the like are the body's failure, not ours
             otel.record(span, error)
             return unhappy(job, error=error)
         finally:
@@ -105,7 +107,7 @@ def retryable(job: Job, error: BaseException) -> bool:
     task = job.task
     if isinstance(error, RetryableError | TaskTimeout):
         return True
-    if isinstance(error, NonRetryableError) or isinstance(error, task.no_retry_on):
+    if isinstance(error, (NonRetryableError, *task.no_retry_on)):
         return False
     return task.retry_on is None or isinstance(error, task.retry_on)
 

@@ -23,7 +23,7 @@ class LogCapture(logging.Handler):
             return
         try:
             text = self.format(record)
-        except Exception:  # noqa: BLE001  # whatever a broken __str__ in the arguments raises
+        except Exception:  # whatever a broken __str__ in the arguments raises
             self.handleError(record)
             return
         self.recorder.log(context, level=record.levelno, text=text)

@@ -125,7 +125,9 @@ class Executor:
         with self.loop_lock:
             if self.loop is None:
                 loop = asyncio.new_event_loop()
-                threading.Thread(target=self.run_loop, args=[loop], name="openqueue-loop", daemon=True).start()
+                threading.Thread(
+                    target=self.run_loop, args=[loop], name="openqueue-loop", daemon=True
+                ).start()
                 self.loop = loop
             return self.loop
 
@@ -163,7 +165,7 @@ class Executor:
                 if context.is_cancelled:
                     return body.unhappy(job, error=TaskCancelled())
                 return body.unhappy(job, error=error)
-            except BaseException as error:  # noqa: BLE001  # as in body.call
+            except BaseException as error:  # as in body.call
                 otel.record(span, error)
                 return body.unhappy(job, error=error)
             finally:
@@ -178,4 +180,3 @@ class Executor:
 def connections_open() -> bool:
     """Tell whether sync_to_async code may have opened connections in asgiref's own thread."""
     return any(c.connection is not None for c in connections.all(initialized_only=True))
-

@@ -57,7 +57,9 @@ class Heartbeat:
             state=self.state,
         )
         if not beat.alive:
-            logger.warning("declared lost, going on as a new incarnation", extra={"worker": str(self.ledger.worker_id)})
+            logger.warning(
+                "declared lost, going on as a new incarnation", extra={"worker": str(self.ledger.worker_id)}
+            )
             self.registered = False
             self.ledger.reincarnate()
             self.drop_old()
@@ -107,7 +109,9 @@ class Heartbeat:
         logger.warning("gave back claims that are not held", extra={"count": len(strangers)})
         settled = transitions.settle(
             [
-                transitions.released(claim.run_id, claim.token, age=None, own=False, why="not held by its worker")
+                transitions.released(
+                    claim.run_id, claim.token, age=None, own=False, why="not held by its worker"
+                )
                 for claim in strangers
             ]
         )

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from hashlib import sha256
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -69,10 +70,7 @@ class Intake:
             if not isinstance(received, Due):
                 self.consumer.release(received)
             return 0
-        if isinstance(received, Due):
-            claimed = self.claim_due(received)
-        else:
-            claimed = self.claim_receipts(received)
+        claimed = self.claim_due(received) if isinstance(received, Due) else self.claim_receipts(received)
         self.hungry = claimed > 0
         self.ledger.backlog = claimed >= room
         return claimed
@@ -85,19 +83,16 @@ class Intake:
         limited = {name: task for name, task in tasks.items() if task.concurrency is not None}
         groups = [([name for name in tasks if name not in limited], due.limit)]
         groups += [
-            ([name], min(due.limit, task.concurrency - self.ledger.by_task[name])) for name, task in limited.items()
+            ([name], min(due.limit, task.concurrency - self.ledger.by_task[name]))
+            for name, task in limited.items()
         ]
         for names, limit in groups:
             limit = min(limit, due.limit - total)
             rooms = self.rooms(due.queues, limit=limit)
             if not names or limit <= 0 or not rooms:
                 continue
-            total += self.claim(
-                lambda request, rooms=rooms, limit=limit: transitions.claim_due(
-                    request, runtime=self.runtime.alias, rooms=rooms, limit=limit
-                ),
-                known=names,
-            )
+            ask = partial(transitions.claim_due, runtime=self.runtime.alias, rooms=rooms, limit=limit)
+            total += self.claim(ask, known=names)
         if not total and time.monotonic() - self.unknown_at > UNKNOWN_EVERY:
             self.defer_unknown(list(tasks))
         return total
@@ -115,12 +110,16 @@ class Intake:
     def defer_unknown(self, known: Sequence[str]) -> None:
         """Rows that nobody took for a while and that we have no task for: later each time, then failed."""
         self.unknown_at = time.monotonic()
-        deferred = store().defer_unknown(runtime=self.runtime.alias, known=known, older_than=timedelta(seconds=UNKNOWN_AGE), limit=100)
+        deferred = store().defer_unknown(
+            runtime=self.runtime.alias, known=known, older_than=timedelta(seconds=UNKNOWN_AGE), limit=100
+        )
         self.refuse([(run, seq, task) for run, seq, task, tries in deferred if tries >= UNKNOWN_TRIES])
 
     def refuse(self, rows: Sequence[tuple[UUID, int, str]]) -> None:
         for run, seq, task in rows:
-            message = f"No worker knows the task {task!r}. Is its tasks.py in an app of INSTALLED_APPS, everywhere?"
+            message = (
+                f"No worker knows the task {task!r}. Is its tasks.py in an app of INSTALLED_APPS, everywhere?"
+            )
             transitions.refuse([(run, seq)], message=message)
 
     # --- messages ---------------------------------------------------------------------------------------------------
@@ -186,7 +185,11 @@ class Intake:
     # --- both ---------------------------------------------------------------------------------------------------------
 
     def claim(
-        self, ask: Callable[[ClaimRequest], ClaimResult], *, known: Sequence[str], excluded: Sequence[str] = ()
+        self,
+        ask: Callable[[ClaimRequest], ClaimResult],
+        *,
+        known: Sequence[str],
+        excluded: Sequence[str] = (),
     ) -> int:
         """Claim one batch under a token made beforehand, so that an unknown outcome can be looked up."""
         token = uuid4()

@@ -62,7 +62,9 @@ class Recorder(threading.Thread):
     def progress(self, context: TaskContext, *, percent: float | None, message: str) -> None:
         """Keep the newest progress; at most one a second is written."""
         data = codec.encode(
-            {"percent": percent, "message": codec.clip(str(message), limit=1_000)}, what="progress", limit=10_000
+            {"percent": percent, "message": codec.clip(str(message), limit=1_000)},
+            what="progress",
+            limit=10_000,
         )
         self.items.put(Progress(context.run_id, context.attempt, data))
 
@@ -74,7 +76,9 @@ class Recorder(threading.Thread):
         self.lines[context.run_id] = count + 1
         if count == LINES_A_RUN:
             text = f"more than {LINES_A_RUN} lines: the rest was left out"
-        self.items.put((context.run_id, context.attempt, level, codec.clip(text, limit=LINE_LIMIT), time.monotonic()))
+        self.items.put(
+            (context.run_id, context.attempt, level, codec.clip(text, limit=LINE_LIMIT), time.monotonic())
+        )
 
     def tell_start(self, job: Job) -> None:
         """Have the start of a body told to whoever listens."""
@@ -124,7 +128,11 @@ class Recorder(threading.Thread):
             except (DatabaseError, InterfaceError):
                 # Outcome unknown, or nothing reached the database: send the same again on a fresh connection.
                 failures += 1
-                logger.warning("could not record, trying again", extra={"outcomes": len(outcomes)}, exc_info=failures == 1)
+                logger.warning(
+                    "could not record, trying again",
+                    extra={"outcomes": len(outcomes)},
+                    exc_info=failures == 1,
+                )
                 connections.close_all()
                 self.gave_up.wait(min(2.0, 0.05 * 2 ** min(failures, 6)))
                 continue

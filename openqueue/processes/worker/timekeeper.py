@@ -1,7 +1,8 @@
 """Ends bodies in threads whose time is over.
 
-First their context says so at every checkpoint; two seconds later an exception is thrown into the thread; where CPython
-cannot interrupt it (a blocking C call, a body that swallows everything) the attempt ends without it and its slot is replaced.
+First their context says so at every checkpoint; two seconds later an exception is thrown into the thread; where
+CPython cannot interrupt it (a blocking C call, a body that swallows everything) the attempt ends without it and its
+slot is replaced.
 """
 
 from __future__ import annotations

@@ -66,7 +66,9 @@ class Worker:
         self.capture = LogCapture(self.recorder)
         self.stopped = threading.Event()
         self.hurried = threading.Event()
-        self.loops: dict[str, Loop] = {"heartbeat": Loop("heartbeat", self.heartbeat.step, every=heartbeat.every())}
+        self.loops: dict[str, Loop] = {
+            "heartbeat": Loop("heartbeat", self.heartbeat.step, every=heartbeat.every())
+        }
         self.loops["watch"] = Loop("watch", self.watch, every=WATCH)
         for intake in self.intakes:
             self.loops[f"intake-{intake.runtime.alias}"] = Loop(
@@ -82,7 +84,11 @@ class Worker:
         """Serve until `stop`; return the exit code: 0, or 75 when a body could not be interrupted."""
         self.start()
         while not self.stopped.wait(0.05 if self.drain or self.once else WATCH):
-            if (self.drain and self.is_drained()) or (self.once and self.is_once_done()) or self.timekeeper.stuck:
+            if (
+                (self.drain and self.is_drained())
+                or (self.once and self.is_once_done())
+                or self.timekeeper.stuck
+            ):
                 self.stop()
         self.finish()
         return 75 if self.timekeeper.stuck else 0
@@ -109,10 +115,10 @@ class Worker:
         self.heartbeat.state = heartbeat.STOPPING
         for intake in self.intakes:
             intake.close()
-        self.release([job for job in self.ledger.not_begun()], why="worker stops")
+        self.release(self.ledger.not_begun(), why="worker stops")
         until = time.monotonic() + config.shutdown_grace.total_seconds()
         while not self.ledger.empty and time.monotonic() < until and not self.hurried.wait(0.02):
-            self.release([job for job in self.ledger.not_begun()], why="worker stops")
+            self.release(self.ledger.not_begun(), why="worker stops")
         self.release(self.ledger.unfinished(), why="worker stops, the grace is over")
         self.executor.stop()
         self.recorder.stop()
@@ -148,7 +154,9 @@ class Worker:
             if job.speak():
                 self.give_up(
                     job,
-                    transitions.released(job.attempt.run_id, job.attempt.token, age=job.age, own=True, why=why),
+                    transitions.released(
+                        job.attempt.run_id, job.attempt.token, age=job.age, own=True, why=why
+                    ),
                 )
                 heartbeat.interrupt(job)
 
@@ -158,7 +166,9 @@ class Worker:
         for intake in self.intakes:
             intake.heed(paused)
         if paused:
-            self.release([job for job in self.ledger.not_begun() if job.attempt.queue in paused], why="queue paused")
+            self.release(
+                [job for job in self.ledger.not_begun() if job.attempt.queue in paused], why="queue paused"
+            )
         return 0
 
     def obey(self, command: str) -> None:

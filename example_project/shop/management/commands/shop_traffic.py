@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import random
 import signal
-import threading
 import time
 from argparse import ArgumentParser
-from collections.abc import Callable
+from contextlib import suppress
 
 from django.core.management.base import BaseCommand
 
@@ -32,7 +31,9 @@ CARDS = {
     "card_dripping": 1,
     "card_down": 1,
 }
-CHORES_EVERY = {check_stock: 20.0, reconcile_payments: 120.0}  # seconds
+REPORT_EVERY = 10.0  # seconds
+STOCK_EVERY = 15.0
+BOOKS_EVERY = 60.0
 
 
 class Command(BaseCommand):
@@ -52,21 +53,26 @@ class Command(BaseCommand):
         if once:
             self.place_order()
             return
-        stopped = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stopped.set())
         self.import_file()
-        self.serve(stopped.wait, rate=rate)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with suppress(KeyboardInterrupt):  # an order that is being placed is rolled back, and its run with it
+            self.serve(rate=rate)
 
-    def serve(self, wait: Callable[[float], bool], *, rate: float) -> None:
-        """Place orders until `wait` says that it is over."""
-        chores = dict.fromkeys(CHORES_EVERY, time.monotonic())
-        while not wait(self.random.expovariate(rate)):
+    def serve(self, *, rate: float) -> None:
+        """Place orders and have the chores done, until interrupted."""
+        acts = {
+            self.report: REPORT_EVERY,
+            check_stock.trigger: STOCK_EVERY,
+            reconcile_payments.trigger: BOOKS_EVERY,
+        }
+        due = {act: time.monotonic() + seconds for act, seconds in acts.items()}
+        while True:
+            time.sleep(self.random.expovariate(rate))
             self.place_order()
-            for chore, due in chores.items():
-                if time.monotonic() >= due:
-                    chore.trigger()
-                    chores[chore] = time.monotonic() + CHORES_EVERY[chore]
+            for act, seconds in acts.items():
+                if time.monotonic() >= due[act]:
+                    act()
+                    due[act] += seconds
 
     def import_file(self) -> None:
         """Have the orders of other shops imported, the first time."""
@@ -86,3 +92,11 @@ class Command(BaseCommand):
         )
         wanted = ", ".join(article.sku for article in articles)
         self.stdout.write(f"{name} ordered {wanted} for € {order.total} with {order.card} ({order.number})")
+
+    def report(self) -> None:
+        """Say how the shop is doing."""
+        count = Order.objects.all().counts()
+        self.stdout.write(
+            f"{count['placed']} orders so far: {count['paid']} paid, {count['declined']} declined, "
+            f"{count['mailed']} invoices mailed"
+        )

@@ -1,0 +1,166 @@
+"""Look at runs, retry and cancel them."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from argparse import ArgumentParser
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand, CommandError
+
+from openqueue.control import run_ids, run_list, runs
+from openqueue.control.run_facts import RunDetail, TimelineEntry
+from openqueue.errors import OpenQueueError
+from openqueue.management import arguments
+from openqueue.management.tables import as_json, compact, fields, moment, plain, span, table
+
+
+class Command(BaseCommand):
+    """``manage.py openqueue_runs list|show|retry|cancel``."""
+
+    help = "Lists runs, shows one with its timeline, retries and cancels."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        acts = parser.add_subparsers(dest="act", required=True, metavar="list | show | retry | cancel")
+        listing = acts.add_parser("list", help="Newest first; with a final --status, last finished first.")
+        listing.add_argument("--status", choices=run_list.STATUSES)
+        listing.add_argument("--queue")
+        listing.add_argument("--task", help="The task's id.")
+        listing.add_argument("--tag")
+        listing.add_argument(
+            "--since",
+            type=arguments.since,
+            help="Created (with a final --status: finished) since: 10m, 2h, 1d, or 2027-03-01T09:00.",
+        )
+        listing.add_argument("--limit", type=arguments.positive, default=50, help="Default: 50.")
+        show = acts.add_parser("show", help="All that is on record about one run.")
+        show.add_argument("id", help="The run's id, or at least its first 8 characters.")
+        for name, what in (
+            ("retry", "Start finished runs anew"),
+            ("cancel", "Cancel runs, running ones by asking"),
+        ):
+            act = acts.add_parser(name, help=f"{what}. Exit code 1 if any of them could not be.")
+            act.add_argument("id", nargs="+", help="Ids, or at least their first 8 characters.")
+            act.add_argument("--reason", default="", help="Why, for the record.")
+            arguments.add_actor(act)
+        for act in acts.choices.values():
+            act.add_argument("--json", action="store_true", help="For scripts.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            getattr(self, f"{options['act']}_runs")(options)
+        except (OpenQueueError, ImproperlyConfigured) as error:
+            raise CommandError(str(error)) from error
+
+    def list_runs(self, options: dict[str, Any]) -> None:
+        found = run_list.find(
+            run_list.Wanted(
+                status=options["status"],
+                queue=options["queue"],
+                task_id=options["task"],
+                tag=options["tag"],
+                since=options["since"],
+                limit=options["limit"],
+            )
+        )
+        if options["json"]:
+            self.stdout.write(as_json(found))
+            return
+        rows = [
+            [
+                r.id,
+                r.task_id,
+                r.queue,
+                r.status if not r.reason else f"{r.status} ({r.reason})",
+                f"{r.attempt}/{r.max_attempts}",
+                moment(r.created_at),
+                moment(r.due_at) if r.status in {"scheduled", "retrying"} else None,
+                span(r.seconds),
+            ]
+            for r in found.runs
+        ]
+        headers = ["RUN", "TASK", "QUEUE", "STATUS", "ATTEMPT", "CREATED", "DUE", "TOOK"]
+        self.stdout.write(table(headers, rows) if rows else "No such runs.")
+        if not found.searched_all:
+            self.stdout.write(f"Only the newest {run_list.EXAMINED} were searched.")
+
+    def show_runs(self, options: dict[str, Any]) -> None:
+        run = runs.show(run_ids.one(options["id"]))
+        self.stdout.write(as_json(run) if options["json"] else "\n\n".join(described(run)))
+
+    def retry_runs(self, options: dict[str, Any]) -> None:
+        chosen = run_ids.resolve(options["id"])
+        actor = arguments.actor(options["actor"])
+        self.answer(runs.retry(chosen, actor=actor, reason=options["reason"]), options)
+
+    def cancel_runs(self, options: dict[str, Any]) -> None:
+        chosen = run_ids.resolve(options["id"])
+        actor = arguments.actor(options["actor"])
+        self.answer(runs.cancel(chosen, actor=actor, reason=options["reason"]), options)
+
+    def answer(self, answers: Mapping[UUID, str], options: dict[str, Any]) -> None:
+        if options["json"]:
+            self.stdout.write(as_json([{"id": run, "answer": answer} for run, answer in answers.items()]))
+        else:
+            self.stdout.write(table(["RUN", "ANSWER"], answers.items()))
+        if set(answers.values()) - runs.ACTED:
+            sys.exit(1)
+
+
+def described(run: RunDetail) -> list[str]:
+    """Return a run as paragraphs for people."""
+    attempts = f"{run.attempt} of {run.max_attempts}" + (
+        f", {run.crash_count} lost" if run.crash_count else ""
+    )
+    asked = "; cancel requested" if run.cancel_requested else ""
+    facts = [
+        ("status", f"{run.status}{f' ({run.reason})' if run.reason else ''}{asked}"),
+        ("queue", f"{run.queue} on {run.runtime}, priority {run.priority}"),
+        ("attempt", attempts),
+        ("cycle", run.cycle if run.cycle > 1 else None),
+        ("created", moment(run.created_at)),
+        ("due", moment(run.due_at)),
+        ("expires", moment(run.expires_at)),
+        ("started", moment(run.started_at)),
+        ("finished", moment(run.finished_at)),
+        ("took", run.seconds is not None and span(run.seconds)),
+        ("worker", run.worker_id),
+        ("tags", ", ".join(run.tags)),
+        ("meta", run.meta and compact(run.meta)),
+        ("options", run.options and compact(run.options)),
+        ("arguments", compact(run.payload)),
+        ("result", compact(run.result) if run.status == "completed" else None),
+    ]
+    parts = [f"{plain(run.task_id)} {run.id}\n" + fields((name, value or None) for name, value in facts)]
+    if run.error:
+        parts.append(failure(run.error))
+    earlier = "TIMELINE (older lines left off)\n" if run.timeline_left_off else "TIMELINE\n"
+    parts.append(earlier + "\n".join(happened(entry) for entry in run.timeline))
+    if run.logs:
+        lines = [
+            f"  +{span(line.after)}  #{line.attempt} {logging.getLevelName(line.level).lower()}  {plain(line.text)}"
+            for line in run.logs
+        ]
+        parts.append("\n".join(["LOG (older lines left off)" if run.logs_left_off else "LOG", *lines]))
+    return parts
+
+
+def failure(error: Mapping[str, Any]) -> str:
+    """Return an error with its traceback."""
+    head = f"ERROR\n  {plain(str(error.get('type')))}: {plain(str(error.get('message')))}"
+    trace = [f"  {plain(line)}" for line in str(error.get("traceback") or "").splitlines()]
+    return "\n".join([head, *trace])
+
+
+def happened(entry: TimelineEntry) -> str:
+    """Return one line of a timeline."""
+    facts = {key: value for key, value in (entry.data or {}).items() if value is not None}
+    if isinstance(facts.get("error"), dict):
+        facts["error"] = f"{facts['error'].get('type')}: {facts['error'].get('message')}"
+    by = f"by {plain(entry.actor)}  " if entry.actor else ""
+    line = f"  +{span(entry.after):9}  #{entry.attempt} {entry.kind:22}{by}"
+    return f"{line}{compact(facts) if facts else ''}".rstrip()

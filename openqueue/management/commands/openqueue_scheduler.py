@@ -1,0 +1,77 @@
+"""Run the sweeps alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+from argparse import ArgumentParser
+from typing import Any, Final
+
+from django.core.management.base import BaseCommand, CommandError
+
+import openqueue
+from openqueue.conf import config
+from openqueue.processes.loop import Loop
+from openqueue.processes.sweeps import NAMES, Sweeps
+from openqueue.telemetry import logs
+
+LOOK: Final = 0.2
+"""Seconds between looks for a signal."""
+LAST_STEP: Final = 1.0
+"""Seconds that a sweep has to end its batch; what it leaves, another process does."""
+
+
+class Command(BaseCommand):
+    """``manage.py openqueue_scheduler``."""
+
+    help = "Runs the sweeps that workers run too: rows falling due, announcements, lost workers, retention."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--runtime", help="Announce for this runtime only. Default: for all.")
+        parser.add_argument("--only", help=f"Comma-separated sweeps: {', '.join(NAMES)}. Default: all.")
+        parser.add_argument("--log-format", choices=["text", "json"], default="text")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        names = self.names(options["only"])
+        if options["runtime"] is not None and options["runtime"] not in config.runtimes:
+            raise CommandError(
+                f"--runtime {options['runtime']!r} is not one of: {', '.join(config.runtimes)}."
+            )
+        logs.configure(verbosity=options["verbosity"], form=options["log_format"], stream=self.stderr)
+        sweeps = Sweeps(names, runtime=options["runtime"])
+        loop = Loop("sweeps", sweeps.step, every=sweeps.every, greedy=False)
+        asked: list[int] = []
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # A handler takes no lock: the main thread could hold the very same when it is interrupted.
+            signal.signal(number, lambda number, _: asked.append(number))
+        if options["verbosity"]:
+            self.banner(names, runtime=options["runtime"])
+        loop.start()
+        while loop.is_alive() and not asked:
+            loop.join(LOOK)
+        loop.stop()
+        loop.join(LAST_STEP)
+        if options["verbosity"]:
+            self.stdout.write("Stopped.")
+
+    @staticmethod
+    def names(given: str | None) -> list[str]:
+        if given is None:
+            return list(NAMES)
+        names = [name.strip() for name in given.split(",") if name.strip()]
+        unknown = sorted(set(names) - set(NAMES))
+        if unknown or not names:
+            raise CommandError(
+                f"--only {given!r}: there is no sweep {', '.join(unknown)!r}. Choose from: {', '.join(NAMES)}."
+            )
+        return names
+
+    def banner(self, names: list[str], *, runtime: str | None) -> None:
+        self.stdout.write(
+            f"OpenQueue {openqueue.__version__} scheduler, pid {os.getpid()}\n"
+            f"  database   {config.database}\n"
+            f"  sweeps     {', '.join(names)}\n"
+            f"  announces  {runtime or ', '.join(config.runtimes)}\n"
+            f"Ready."
+        )
+        self.stdout.flush()

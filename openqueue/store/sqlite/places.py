@@ -1,0 +1,224 @@
+"""The outbox on SQLite: create, withdraw, requeue, fall due, announce."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from openqueue.states import Kind, Reason, Status
+from openqueue.store.base import Mark
+from openqueue.store.sqlite.rows import (
+    ENDED,
+    IN_JSON,
+    INSERT_EVENT,
+    INSERT_OUTBOX,
+    NOT_PAUSED,
+    OPEN,
+    Writing,
+    ids,
+    text,
+)
+from openqueue.types import Announcement, NewRun
+
+
+class Places(Writing):
+    """The verbs on outbox rows."""
+
+    def create(self, runs: Sequence[NewRun], *, now: datetime | None = None) -> None:
+        moment = self.clock(now)
+        at = text(moment)
+        rows, events, places = [], [], []
+        for r in runs:
+            due = max(moment, r.run_at or moment + timedelta(seconds=r.delay))
+            due_at, ready, key = text(due), due <= moment, r.id.hex
+            expires = None if r.ttl is None else text(due + timedelta(seconds=r.ttl))
+            status = Status.QUEUED if ready else Status.SCHEDULED
+            rows.append(
+                (key, r.task_id, r.queue, r.runtime, status.value, r.priority, r.payload, r.meta, r.tags, r.options,
+                 r.max_attempts, at, due_at, expires, r.traceparent)
+            )  # fmt: skip
+            events.append((key, 1, 0, Kind.TRIGGERED.value, None, "", None, at))
+            announce_at = text(due + timedelta(seconds=r.head_start)) if r.head_start else due_at
+            places.append(
+                (
+                    key,
+                    1,
+                    1,
+                    r.task_id,
+                    r.runtime,
+                    r.queue,
+                    r.priority,
+                    due_at,
+                    ready,
+                    expires,
+                    None,
+                    announce_at,
+                )
+            )
+        with self.writing() as cursor:
+            cursor.executemany(
+                """
+                INSERT INTO openqueue_run (id, task_id, queue, runtime, status, reason, priority, payload, meta, tags,
+                    options, attempt, max_attempts, crash_count, cycle, version, created_at, scheduled_for,
+                    expires_at, traceparent)
+                VALUES (%s, %s, %s, %s, %s, '', %s, %s, %s, %s, %s, 0, %s, 0, 1, 1, %s, %s, %s, %s)
+                """,
+                rows,
+            )
+            cursor.executemany(INSERT_EVENT, events)
+            cursor.executemany(INSERT_OUTBOX, places)
+
+    def withdraw(
+        self,
+        places: Sequence[tuple[UUID, int | None]],
+        *,
+        status: Status,
+        reason: Reason,
+        kind: Kind,
+        actor: str = "",
+        error: str | None = None,
+        data: str | None = None,
+        now: datetime | None = None,
+    ) -> list[UUID]:
+        at = text(self.clock(now))
+        seqs = json.dumps({run.hex: seq for run, seq in places})
+        with self.writing() as cursor:
+            cursor.execute(
+                """
+                DELETE FROM openqueue_outbox WHERE run_id IN (
+                    SELECT o.run_id FROM json_each(%s) AS given JOIN openqueue_outbox AS o ON o.run_id = given.key
+                    WHERE given.value IS NULL OR given.value = o.seq)
+                RETURNING run_id
+                """,
+                [seqs],
+            )
+            taken = [row[0] for row in cursor.fetchall()]
+            cursor.execute(
+                f"""
+                UPDATE openqueue_run
+                SET status = %s, reason = %s, version = version + 1, outcome = %s, error = COALESCE(%s, error),
+                    finished_at = %s
+                WHERE id {IN_JSON} AND status IN {OPEN!r} RETURNING id, version, attempt
+                """,
+                [status.value, reason.value, status.value, error, at, json.dumps(taken)],
+            )
+            ended = cursor.fetchall()
+            cursor.executemany(
+                INSERT_EVENT,
+                [
+                    (run, version, attempt, kind.value, None, actor, data, at)
+                    for run, version, attempt in ended
+                ],
+            )
+        return [UUID(run) for run, _, _ in ended]
+
+    def requeue(
+        self, runs: Sequence[UUID], *, actor: str, head_start: float, now: datetime | None = None
+    ) -> list[tuple[UUID, int, str, str]]:
+        moment = self.clock(now)
+        at, announce_at = text(moment), text(moment + timedelta(seconds=head_start))
+        with self.writing() as cursor:
+            cursor.execute(
+                f"SELECT id, status, reason, error FROM openqueue_run WHERE id {IN_JSON} AND status IN {ENDED!r}",
+                [ids(runs)],
+            )
+            before = {row[0]: row[1:] for row in cursor.fetchall()}
+            cursor.execute(
+                f"""
+                UPDATE openqueue_run
+                SET status = 'queued', reason = '', version = version + 1, cycle = cycle + 1, attempt = 0,
+                    crash_count = 0, result = NULL, error = NULL, outcome = NULL, finished_at = NULL,
+                    started_at = NULL, expires_at = NULL, scheduled_for = %s
+                WHERE id {IN_JSON} RETURNING id, version, cycle, task_id, runtime, queue, priority
+                """,
+                [at, json.dumps(list(before))],
+            )
+            opened = cursor.fetchall()
+            events, places = [], []
+            for run, version, cycle, task, runtime, queue, priority in opened:
+                status, reason, error = before[run]
+                facts = {
+                    "cycle": cycle,
+                    "status": status,
+                    "reason": reason,
+                    "error": error and json.loads(error),
+                }
+                events.append((run, version, 0, Kind.REQUEUED.value, None, actor, json.dumps(facts), at))
+                places.append(
+                    (run, version, 1, task, runtime, queue, priority, at, True, None, None, announce_at)
+                )
+            cursor.executemany(INSERT_EVENT, events)
+            cursor.executemany(INSERT_OUTBOX, places)
+        return [(UUID(row[0]), row[1], row[5], row[4]) for row in opened]
+
+    def flip_ready(self, *, limit: int, now: datetime | None = None) -> list[tuple[str, str]]:
+        at = text(self.clock(now))
+        with self.connection.cursor() as cursor:  # read first: an idle system takes no write lock
+            cursor.execute("SELECT 1 FROM openqueue_outbox WHERE NOT ready AND due_at <= %s LIMIT 1", [at])
+            if cursor.fetchone() is None:
+                return []
+        with self.writing() as cursor:
+            cursor.execute(
+                """
+                UPDATE openqueue_outbox SET ready = 1 WHERE run_id IN (
+                    SELECT run_id FROM openqueue_outbox WHERE NOT ready AND due_at <= %s ORDER BY due_at LIMIT %s)
+                RETURNING queue, runtime
+                """,
+                [at, limit],
+            )
+            return [(queue, runtime) for queue, runtime in cursor.fetchall()]
+
+    def lease_announcements(
+        self, *, runtime: str, rooms: dict[str, int], now: datetime | None = None
+    ) -> list[tuple[Announcement, bool, str | None]]:
+        moment = self.clock(now)
+        leased: list[tuple[Announcement, bool, str | None]] = []
+        with self.writing() as cursor:
+            for queue, room in rooms.items():
+                cursor.execute(
+                    f"""
+                    SELECT run_id, seq, tries + 1, attempt, task_id, runtime, queue, priority,
+                        announced_at IS NOT NULL, broker_ref
+                    FROM openqueue_outbox o
+                    WHERE ready AND runtime = %s AND queue = %s AND announce_at <= %s
+                        AND (expires_at IS NULL OR expires_at > %s) AND {NOT_PAUSED}
+                    ORDER BY priority DESC, due_at LIMIT %s
+                    """,
+                    [runtime, queue, text(moment), text(moment), room],
+                )
+                leased += [
+                    (Announcement(UUID(row[0]), *row[1:8]), bool(row[8]), row[9]) for row in cursor.fetchall()
+                ]
+            cursor.executemany(
+                "UPDATE openqueue_outbox SET tries = %s, announce_at = %s WHERE run_id = %s",
+                [
+                    (
+                        a.tries,
+                        text(moment + timedelta(seconds=min(900, 2 ** min(a.tries - 1, 10)))),
+                        a.run_id.hex,
+                    )
+                    for a, _, _ in leased
+                ],
+            )
+        return leased
+
+    def mark_announced(self, marks: Sequence[Mark], *, now: datetime | None = None) -> int:
+        moment = self.clock(now)
+        at = text(moment)
+        with self.writing() as cursor:
+            cursor.executemany(
+                """
+                UPDATE openqueue_outbox
+                SET announced_at = CASE WHEN %s IS NULL THEN %s END, broker_ref = %s, last_error = %s,
+                    announce_at = COALESCE(%s, announce_at)
+                WHERE run_id = %s AND seq = %s AND tries = %s
+                """,
+                [
+                    (error, at, ref, error, None if wait is None else text(moment + timedelta(seconds=wait)),
+                     run.hex, seq, tries)
+                    for run, seq, tries, ref, error, wait in marks
+                ],
+            )  # fmt: skip
+            return int(cursor.rowcount)

@@ -1,0 +1,99 @@
+"""Settle on SQLite: the delete of the claim is the fence, the rest follows what it returned."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from openqueue.states import Kind, Reason, Status
+from openqueue.store.sqlite.rows import IN_JSON, INSERT_EVENT, INSERT_OUTBOX, Writing, stamp, text
+from openqueue.types import Outcome, Settled
+
+
+class Settling(Writing):
+    """settle."""
+
+    def settle(self, outcomes: Sequence[Outcome], *, now: datetime | None = None) -> list[Settled]:
+        moment = self.clock(now)
+        given = {(o.run_id.hex, o.token.hex): o for o in outcomes}
+        settled, changes, events, places = [], [], [], []
+        with self.writing() as cursor:
+            cursor.execute(
+                f"""
+                DELETE FROM openqueue_claim WHERE run_id {IN_JSON} AND token {IN_JSON}
+                RETURNING run_id, token, attempt, task_id, concurrency_key, cancel_requested_at, cancel_requested_by
+                """,
+                [json.dumps([run for run, _ in given]), json.dumps(sorted({token for _, token in given}))],
+            )
+            fenced = cursor.fetchall()
+            cursor.execute(
+                f"SELECT id, version, queue, runtime, priority, expires_at FROM openqueue_run WHERE id {IN_JSON}",
+                [json.dumps([row[0] for row in fenced])],
+            )
+            runs = {row[0]: row[1:] for row in cursor.fetchall()}
+            for run, token, attempt, task, key, asked, by in fenced:
+                if run not in runs:
+                    continue
+                version, queue, runtime, priority, expires = runs[run]
+                end = Ending(given[run, token], cancelled=asked is not None, actor=by or "", moment=moment)
+                version += 1
+                changes.append(end.change(attempt=attempt, version=version, run=run))
+                events.append(
+                    (run, version, attempt, end.kind.value, token if end.outcome.own else None, end.actor, end.data,
+                     text(moment))
+                )  # fmt: skip
+                if end.again:
+                    due, following = text(end.due), attempt if end.released else attempt + 1
+                    keeps = end.released and end.outcome.age is None and attempt == 1
+                    places.append(
+                        (run, version, following, task, runtime, queue, priority, due, end.due <= moment,
+                         stamp(expires) if keeps else None, key, due)
+                    )  # fmt: skip
+                settled.append(Settled(UUID(run), UUID(token), end.status))
+            cursor.executemany(
+                """
+                UPDATE openqueue_run
+                SET status = %s, reason = %s, version = %s, result = %s,
+                    error = COALESCE(%s, CASE WHEN %s <> 'completed' THEN error END), attempt = %s,
+                    crash_count = crash_count + %s, started_at = COALESCE(%s, started_at), outcome = %s,
+                    finished_at = %s
+                WHERE id = %s
+                """,
+                changes,
+            )
+            cursor.executemany(INSERT_EVENT, events)
+            if places:
+                cursor.executemany(INSERT_OUTBOX, places)
+        return settled
+
+
+class Ending:
+    """What one outcome makes of its run: the same rules as settle.sql says them."""
+
+    __slots__ = ("actor", "again", "data", "due", "kind", "moment", "outcome", "reason", "released", "status")
+
+    def __init__(self, outcome: Outcome, *, cancelled: bool, actor: str, moment: datetime) -> None:
+        cancelled = cancelled and outcome.status in {Status.RETRYING, Status.QUEUED}
+        self.outcome, self.moment = outcome, moment
+        self.status = Status.CANCELLED if cancelled else outcome.status
+        self.reason = Reason.BY_USER if cancelled else outcome.reason
+        self.kind = Kind.CANCELLED if cancelled else outcome.kind
+        self.actor = actor if cancelled else ""
+        self.due = moment + timedelta(seconds=outcome.delay)
+        self.released = outcome.kind == Kind.RELEASED
+        self.again = self.status in {Status.RETRYING, Status.QUEUED}
+        self.data = outcome.data
+        if self.status == Status.RETRYING and outcome.data:
+            self.data = f'{outcome.data[:-1]},"next_run_at":"{self.due.isoformat()}"}}'
+
+    def change(self, *, attempt: int, version: int, run: str) -> tuple[Any, ...]:
+        age, error, status = self.outcome.age, self.outcome.error, self.status.value
+        number = attempt - 1 if self.released and self.again else attempt
+        crashes = int(self.outcome.reason == Reason.WORKER_LOST)
+        begun = None if age is None else text(self.moment - timedelta(seconds=age))
+        outcome, finished = (None, None) if self.again else (status, text(self.moment))
+        return (status, self.reason.value, version, self.outcome.result, error, status, number, crashes, begun,
+                outcome, finished, run)  # fmt: skip

@@ -1,0 +1,187 @@
+"""The stage of a bad day: worker processes with short leases, gates in their bodies, and what is left on disk."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from openqueue.core import post_commit
+from openqueue.models import Run, RunEvent, Worker
+from tests.eventually import eventually
+
+LEASE, HEARTBEAT, REAP_EVERY, GRACE = 4, 1, 1, 10
+SETTINGS: dict[str, Any] = {
+    "LEASE": LEASE,
+    "HEARTBEAT": HEARTBEAT,
+    "REAP_EVERY": REAP_EVERY,
+    "SHUTDOWN_GRACE": GRACE,
+    "REPUBLISH_AFTER": 2,
+}
+RECOVERY = LEASE + REAP_EVERY + 2 * HEARTBEAT + 6
+"""Seconds in which a lost run must have begun again, on a busy machine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """One line that a body wrote."""
+
+    run: str
+    attempt: int
+    what: str
+    pid: int
+    at: float
+
+
+class Gates:
+    """The folder that bodies write to and wait in."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def effects(self, run: Any = None, what: str = "start") -> list[Effect]:
+        """Return what bodies wrote so far, of one run or of all."""
+        file = self.folder / "effects"
+        lines = file.read_text().splitlines() if file.exists() else []
+        found = [Effect(**json.loads(line)) for line in lines]
+        return [e for e in found if e.what == what and (run is None or e.run == str(run.id))]
+
+    def starts(self, run: Any) -> list[int]:
+        """Return the attempts whose bodies began, in order."""
+        return [effect.attempt for effect in self.effects(run)]
+
+    def open(self, run: Any = None, *, attempt: int | None = None) -> None:
+        """Let the bodies of a run go on, or that of one attempt; without a run, all bodies for good."""
+        name = "all" if run is None else str(run.id)
+        (self.folder / f"go-{name if attempt is None else f'{name}-{attempt}'}").touch()
+
+    def wait_inside(self, run: Any, *, attempt: int = 1, within: float = RECOVERY + 5) -> None:
+        """Wait until the body of this attempt is inside."""
+        eventually((self.folder / f"started-{run.id}-{attempt}").exists, within=within)
+
+    def wait_ended(self, run: Any, *, times: int = 1) -> None:
+        eventually(lambda: len(self.effects(run, "end")) >= times)
+
+
+class WorkerProcess:
+    """One `openqueue_worker` in a process group of its own."""
+
+    def __init__(self, environment: dict[str, str], log: Path, *arguments: str) -> None:
+        self.log = log
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "django", "openqueue_worker", "-v", "2", *arguments],
+                env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def incarnations(self) -> list[UUID]:
+        return list(Worker.objects.filter(pid=self.pid).order_by("started_at").values_list("pk", flat=True))
+
+    def ready(self) -> WorkerProcess:
+        """Wait until it has a lease."""
+        eventually(lambda: self.incarnations or self.process.poll() is not None, within=30)
+        assert self.process.poll() is None, self.said()
+        return self
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it as the kernel would when memory runs out: nothing of it runs any more."""
+        self.send(signal.SIGKILL)
+        self.process.wait(10)
+
+    def stop(self) -> None:
+        """Freeze it, and return when it is frozen."""
+        self.send(signal.SIGSTOP)
+        eventually(lambda: Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T")
+
+    def go_on(self) -> None:
+        self.send(signal.SIGCONT)
+
+    def ends(self, within: float) -> int:
+        """Wait for its end and return its exit code."""
+        try:
+            return self.process.wait(within)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"it still runs after {within} s:\n{self.said()}") from None
+
+    def end(self) -> None:
+        """Leave nothing behind."""
+        for number in (signal.SIGCONT, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, number)
+        self.process.wait(10)
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")[-6000:]
+
+
+class Stage:
+    """Starts workers, and asks the database what became of the runs."""
+
+    def __init__(self, folder: Path, environment: Callable[..., dict[str, str]]) -> None:
+        self.folder = folder
+        self.environment = environment
+        self.settings: dict[str, Any] = dict(SETTINGS)
+        self.gates = Gates(folder)
+        self.workers: list[WorkerProcess] = []
+
+    def worker(self, *arguments: str, wait: bool = True, port: int | None = None, **settings: Any) -> WorkerProcess:
+        """Start a worker; `port` leads it to the database through a proxy."""
+        more = {
+            "OPENQUEUE_TEST_SETTINGS": json.dumps(self.settings | settings),
+            "OPENQUEUE_TEST_GATES": str(self.folder),
+        }
+        environment = self.environment(**more)
+        if port is not None:
+            url = environment["OPENQUEUE_TEST_POSTGRESQL"]
+            environment["OPENQUEUE_TEST_POSTGRESQL"] = f"{url.rpartition(':')[0]}:{port}/"
+        log = self.folder / f"worker-{len(self.workers)}.log"
+        worker = WorkerProcess(environment, log, *(arguments or ("--concurrency", "4")))
+        self.workers.append(worker)
+        return worker.ready() if wait else worker
+
+    def close(self) -> None:
+        for worker in self.workers:
+            worker.end()
+
+    def report(self) -> str:
+        """Return what the workers printed."""
+        return "\n".join(f"--- {worker.log.name}, pid {worker.pid}\n{worker.said()}" for worker in self.workers)
+
+
+def settled(run: Any, status: str = "completed", *, within: float = RECOVERY + 10) -> Run:
+    """Wait until a run ended and return its row; it must have ended like this."""
+    row = eventually(lambda: Run.objects.filter(pk=run.id, outcome__isnull=False).first(), within=within)
+    assert row.status == status, (row.status, row.reason, row.error)
+    return row
+
+
+def kinds(run: Any) -> list[str]:
+    """Return the kinds of a run's events, in order."""
+    return list(RunEvent.objects.filter(run_id=run.id).values_list("kind", flat=True))
+
+
+def late_results(run: Any) -> int:
+    return Counter(kinds(run))["late_result_discarded"]
+
+
+def rest() -> None:
+    """End this process's own publisher, which would hold on to the test's database."""
+    post_commit.publisher.flush()
+    post_commit.after_fork()
