@@ -9,7 +9,7 @@ from pygments.lexers.special import TextLexer
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from openqueue import __version__  # noqa: E402  (the line above makes it importable from a clone)
+from openqueue import __version__
 
 project = "OpenQueue for Django"
 author = "The OpenQueue contributors"

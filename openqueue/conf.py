@@ -242,10 +242,10 @@ class Reader:
         return ()
 
     def duration(self, name: str, value: Any) -> timedelta | None:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            value = timedelta(seconds=value)
-        if isinstance(value, timedelta) and value > timedelta(0):
-            return value
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        duration = timedelta(seconds=value) if is_number else value
+        if isinstance(duration, timedelta) and duration > timedelta(0):
+            return duration
         self.problem("E013", f"{name} is {value!r}.", "Use seconds above 0, or a timedelta.")
         return None
 

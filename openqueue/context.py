@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from contextvars import ContextVar
 from typing import Any, Protocol
 from uuid import UUID
@@ -42,7 +42,7 @@ class TaskContext:
     """The first argument of a task that asks for it. One attempt of one run."""
 
     __slots__ = (
-        "_cancelled", "_logger", "_payload_text", "_reporter", "_timed_out", "attempt", "deadline",
+        "_cancelled", "_logger", "_payload_text", "_reporter", "_timed_out", "attempt", "deadline", "mask",
         "max_attempts", "meta", "queue", "run_id", "task_id",
     )  # fmt: skip
 
@@ -58,6 +58,7 @@ class TaskContext:
         meta: dict[str, Any] | None = None,
         timeout: float | None = None,
         reporter: Reporter | None = None,
+        mask: Callable[[Any], Any] | None = None,
     ) -> None:
         self.run_id = run_id
         self.task_id = task_id
@@ -70,6 +71,8 @@ class TaskContext:
         """A moment of ``time.monotonic()``; None without a timeout."""
         self._payload_text = payload
         self._reporter = reporter
+        self.mask = mask
+        """Takes this run's secrets out of a value, when its task has any."""
         self._cancelled = False
         self._timed_out = False
         self._logger: RunLogger | None = None
@@ -108,6 +111,10 @@ class TaskContext:
     def heartbeat(self) -> None:
         """Give the worker a chance to end this body at a clean point: raises as `raise_if_cancelled` does."""
         self.raise_if_cancelled()
+
+    def ask_to_stop(self) -> None:
+        """Have `is_cancelled` say so; called by the worker."""
+        self._cancelled = True
 
     def checkpoint(self) -> None:
         if self._timed_out or (self.deadline is not None and time.monotonic() >= self.deadline):

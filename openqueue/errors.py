@@ -54,7 +54,7 @@ class NonRetryableError(OpenQueueError):
 
 
 class RetryableError(OpenQueueError):
-    """The task asked for another attempt. It comes by itself; a task that asks too often wants a longer `delay`."""
+    """The task asked for another attempt. It comes by itself; give a longer `delay` if it comes too often."""
 
     delay: timedelta | None
     """How long to wait before it; None leaves that to the task's backoff."""
@@ -209,7 +209,7 @@ class UnclearRun(OpenQueueError):
 
 
 class TaskDeclarationError(OpenQueueError):
-    """The task cannot be declared like this. Mend what the message names in its `@task(...)` or its signature."""
+    """The task cannot be declared like this. Mend what the message names, in `@task(...)` or signature."""
 
 
 class DuplicateTask(TaskDeclarationError):

@@ -17,7 +17,6 @@ Duration = float | timedelta
 BackoffLike = retry.Backoff | Duration | Sequence[Duration]
 
 LOWEST, HIGHEST = -100, 100
-DEFAULT_BACKOFF: Final = retry.exponential(base=1, factor=2, max=600, jitter=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +27,7 @@ class Options:
     priority: int = 0
     """-100 to 100; higher runs sooner."""
     max_attempts: int = 3
-    backoff: BackoffLike = DEFAULT_BACKOFF
+    backoff: BackoffLike = retry.DEFAULT_BACKOFF
     timeout: Duration | None = None
     """For one attempt."""
     ttl: Duration | None = None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -55,3 +56,33 @@ def process_environment(transactional_db: None) -> Callable[..., dict[str, str]]
         return dict(os.environ) | databases.environment(names) | more
 
     return environment
+
+
+@pytest.fixture(autouse=True)
+def _publisher_ends() -> Iterator[None]:
+    """Let the thread that announces on commit end with its test: it holds a connection, and would announce later."""
+    yield
+    from openqueue.core import post_commit
+
+    if post_commit.publisher.thread is not None:
+        post_commit.publisher.flush()
+        post_commit.publisher = post_commit.Publisher()
+
+
+@pytest.fixture
+def declare() -> Iterator[Callable[..., Any]]:
+    """A `@task` whose tasks are forgotten after the test: @declare, or @declare(queue="mail")."""
+    from openqueue import registry
+    from openqueue.declaration import Task
+
+    made: list[Any] = []
+
+    def declare(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+        if function is None:
+            return lambda function: declare(function, **options)
+        made.append(Task(function, **{"id": f"test.{function.__name__}"} | options))
+        return made[-1]
+
+    yield declare
+    for task in made:
+        registry.remove(task)

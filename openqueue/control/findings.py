@@ -67,13 +67,13 @@ def of_queue(queue: QueueFacts) -> Iterator[Finding]:
             id="overdue",
             subject=subject,
             message=f"The oldest due run has waited {queue.oldest_due:.0f} s.",
-            remedy="Add workers or raise --concurrency; see what holds the slots: `openqueue_runs list --status running`.",
+            remedy="Add workers or slots; see what holds them: `openqueue_runs list --status running`.",
         )
     if queue.oldest_unannounced is not None and queue.oldest_unannounced > UNANNOUNCED:
         yield Finding(
             id="unannounced",
             subject=subject,
-            message=f"{queue.unannounced} due runs are not announced, the oldest since {queue.oldest_unannounced:.0f} s.",
+            message=f"{queue.unannounced} due runs are not announced, one for {queue.oldest_unannounced:.0f} s.",
             remedy=f"See that the runtime {queue.runtime!r} answers and that a worker or `openqueue_scheduler` sweeps.",
         )
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from django.db.models import Count, Min, Q
 
@@ -73,9 +73,10 @@ def read(
     ]
 
 
-def _depths() -> list[dict[str, Any]]:
-    rows = Outbox.objects.using(store().alias).order_by().values("queue", "runtime")
-    return list(
+def _depths() -> Iterable[dict[str, Any]]:
+    rows: Any = Outbox.objects.using(store().alias).order_by().values("queue", "runtime")
+    return cast(
+        "Iterable[dict[str, Any]]",
         rows.annotate(
             due=Count("pk", filter=READY),
             later=Count("pk", filter=LATER),
@@ -84,7 +85,7 @@ def _depths() -> list[dict[str, Any]]:
             unannounced=Count("pk", filter=UNANNOUNCED),
             oldest_unannounced=Min("due_at", filter=UNANNOUNCED),
             unknown_task=Count("pk", filter=UNKNOWN),
-        )
+        ),
     )
 
 

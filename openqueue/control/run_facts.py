@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 from uuid import UUID
 
 from openqueue import registry, secrets
-from openqueue.models import Run, RunEvent, RunLog
+from openqueue.models import Run
 from openqueue.states import Status
 
 HEAVY: Final = ("payload", "result", "error", "meta", "options")
@@ -80,7 +80,7 @@ class TimelineEntry:
 
     at: datetime
     after: float
-    """Seconds since the first line."""
+    """Seconds since the run was created."""
     kind: str
     attempt: int
     version: int | None
@@ -138,33 +138,3 @@ def shown_payload(run: Run) -> dict[str, Any]:
     }
     task = registry.index().get(run.task_id)
     return secrets.redact(payload, fields=sealed | set(getattr(task, "secret", ())))
-
-
-def timeline(events: Sequence[RunEvent], *, start: datetime) -> list[TimelineEntry]:
-    """Return events as lines, their times counted from ``start``."""
-    return [
-        TimelineEntry(
-            at=event.at,
-            after=(event.at - start).total_seconds(),
-            kind=event.kind,
-            attempt=event.attempt,
-            version=event.version,
-            actor=event.actor,
-            data=event.data,
-        )
-        for event in events
-    ]
-
-
-def logs(lines: Sequence[RunLog], *, start: datetime) -> list[LogEntry]:
-    """Return log lines, their times counted from ``start``."""
-    return [
-        LogEntry(
-            at=line.at,
-            after=(line.at - start).total_seconds(),
-            attempt=line.attempt,
-            level=line.level,
-            text=line.text,
-        )
-        for line in lines
-    ]

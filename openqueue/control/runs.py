@@ -11,7 +11,7 @@ from uuid import UUID
 from openqueue.control import audit, run_facts
 from openqueue.control.actor import Actor
 from openqueue.control.audit import Act
-from openqueue.control.run_facts import RunDetail
+from openqueue.control.run_facts import LogEntry, RunDetail, TimelineEntry
 from openqueue.core import cancellation, transitions
 from openqueue.core.post_commit import announce_on_commit
 from openqueue.core.trigger import head_start
@@ -37,8 +37,8 @@ def show(run_id: UUID) -> RunDetail:
     run = Run.objects.using(alias).select_related(*run_facts.PLACES).filter(pk=run_id).first()
     if run is None:
         raise UnclearRun(f"There is no run {run_id}. It was never committed, or retention deleted it.")
-    events = list(RunEvent.objects.using(alias).filter(run_id=run_id).order_by("-pk")[: MOST_EVENTS + 1])
-    lines = list(RunLog.objects.using(alias).filter(run_id=run_id).order_by("-pk")[: MOST_LOGS + 1])
+    happened, more_happened = timeline(run)
+    lines, more_lines = logs(run)
     return RunDetail.of(
         run,
         payload=run_facts.shown_payload(run),
@@ -49,11 +49,45 @@ def show(run_id: UUID) -> RunDetail:
         worker_id=run.worker_id,
         expires_at=run.expires_at,
         traceparent=run.traceparent,
-        timeline=run_facts.timeline(events[MOST_EVENTS - 1 :: -1], start=run.created_at),
-        timeline_left_off=len(events) > MOST_EVENTS,
-        logs=run_facts.logs(lines[MOST_LOGS - 1 :: -1], start=run.created_at),
-        logs_left_off=len(lines) > MOST_LOGS,
+        timeline=happened,
+        timeline_left_off=more_happened,
+        logs=lines,
+        logs_left_off=more_lines,
     )
+
+
+def timeline(run: Run) -> tuple[list[TimelineEntry], bool]:
+    """Return a run's newest history, oldest first, and whether older lines are left off."""
+    rows = RunEvent.objects.using(store().alias).filter(run_id=run.pk).order_by("-pk")[: MOST_EVENTS + 1]
+    entries = [
+        TimelineEntry(
+            at=row.at,
+            after=(row.at - run.created_at).total_seconds(),
+            kind=row.kind,
+            attempt=row.attempt,
+            version=row.version,
+            actor=row.actor,
+            data=row.data,
+        )
+        for row in rows
+    ]
+    return entries[:MOST_EVENTS][::-1], len(entries) > MOST_EVENTS
+
+
+def logs(run: Run) -> tuple[list[LogEntry], bool]:
+    """Return what a run's code logged last, oldest first, and whether older lines are left off."""
+    rows = RunLog.objects.using(store().alias).filter(run_id=run.pk).order_by("-pk")[: MOST_LOGS + 1]
+    entries = [
+        LogEntry(
+            at=row.at,
+            after=(row.at - run.created_at).total_seconds(),
+            attempt=row.attempt,
+            level=row.level,
+            text=row.text,
+        )
+        for row in rows
+    ]
+    return entries[:MOST_LOGS][::-1], len(entries) > MOST_LOGS
 
 
 def retry(runs: Sequence[UUID], *, actor: Actor, reason: str = "") -> dict[UUID, str]:

@@ -85,9 +85,7 @@ def payload(text: str | None, *, path: str | None) -> Mapping[str, Any]:
             f"""{name} is not valid JSON: {error}. Quote it for the shell: '{{"order_id": 7}}'."""
         ) from error
     if not isinstance(value, dict):
-        raise CommandError(
-            f"{name} must be a JSON object of arguments by name, not {codec.encode(value, what='payload', limit=2**31)[:80]}."
-        )
+        raise CommandError(f"{name} must be a JSON object of arguments by name, not {value!r:.80}.")
     return value
 
 

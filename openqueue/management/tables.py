@@ -81,7 +81,7 @@ def span(seconds: float | None) -> str:
 
 def moment(at: datetime | None) -> str | None:
     """Return a moment in the project's time zone."""
-    return at and timezone.localtime(at).strftime("%Y-%m-%d %H:%M:%S")
+    return None if at is None else timezone.localtime(at).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _is_number(text: str) -> bool:

@@ -10,6 +10,8 @@ from typing import Final
 
 from django.db import connections
 
+from openqueue.store import store
+
 logger = logging.getLogger("openqueue")
 
 LONGEST_BACKOFF: Final = 5.0
@@ -31,6 +33,7 @@ class Loop(threading.Thread):
 
     def run(self) -> None:
         """Run until `stop`."""
+        store().pin_plans()
         while not self.stopping.is_set():
             pause = self.turn()
             if pause:

@@ -24,7 +24,7 @@ _PLAIN: Final[dict[type, type]] = {
     kinds.FloatType: float,
     kinds.StrType: str,
 }
-_MOMENTS: Final[dict[Any, str]] = {datetime: "date-time", time: "time"}
+_MOMENTS: Final = ((datetime, "date-time"), (time, "time"))
 REFERENCE: Final = "#/$defs/{name}"
 
 
@@ -71,6 +71,8 @@ class Hint:
         definitions: dict[str, Any] = {}
 
         def custom(kind: Any) -> dict[str, Any]:
+            if not is_pydantic(kind):  # `object`; msgspec takes an empty schema for none
+                return {"description": "any JSON"}
             schema: dict[str, Any] = kind.model_json_schema(ref_template=REFERENCE.replace("name", "model"))
             definitions.update(schema.pop("$defs", {}))
             return schema
@@ -94,9 +96,7 @@ def resolve(
             problems = list(objections(hint.info))
         except NameError as error:
             problems = [f"{error}: import it at run time too, not only for type checkers"]
-        except (
-            Exception
-        ) as error:  # a hint is any expression, and msgspec refuses with several types of error
+        except Exception as error:  # a hint is any expression, and msgspec refuses in several ways
             problems = [f"{error}"]
         if problems:
             raise TaskDeclarationError(f"{task}: the hint of `{parameter.name}`: {'; '.join(problems)}")
@@ -117,8 +117,9 @@ def _evaluate(function: Callable[..., Any], parameter: inspect.Parameter) -> Any
 
 def _for_forms(hint: Any) -> Any:
     """Let a form know a moment when it sees one: msgspec gives only aware ones a format, and we take both."""
-    if hint in _MOMENTS:
-        return Annotated[hint, msgspec.Meta(extra_json_schema={"format": _MOMENTS[hint]})]
+    for moment, layout in _MOMENTS:
+        if hint is moment:
+            return Annotated[hint, msgspec.Meta(extra_json_schema={"format": layout})]
     if typing.get_origin(hint) in (typing.Union, UnionType):
         return typing.Union[tuple(map(_for_forms, typing.get_args(hint)))]  # noqa: UP007 - made of values
     return hint

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import threading
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import psycopg
@@ -26,6 +28,14 @@ from openqueue.types import (
     Settled,
 )
 
+PREPARED: Final = frozenset(
+    {"create", "create_one", "claim_due", "claim_named", "settle", "heartbeat", "flip_ready"}
+)
+"""The statements that run all the time. The others are planned each time, for the tables as they are then."""
+PINS: Final = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off"
+"""A plan made while the tables were small would read them from end to end when they are large."""
+thread = threading.local()
+
 
 class PreparedCursor(psycopg.Cursor[Any]):
     """A server-side binding cursor whose statements are prepared at their first use: half the time of a trigger."""
@@ -43,9 +53,12 @@ class PreparedCursor(psycopg.Cursor[Any]):
 class PostgreSQLStore(BaseStore):
     """PostgreSQL 15 and later."""
 
+    def pin_plans(self) -> None:
+        thread.pins_plans = True
+
     def run(self, name: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
         """Send one statement through Django's cursor wrapper, so that its instrumentation sees it."""
-        with self.cursor() as cursor:
+        with self.cursor() if name in PREPARED else self.connection.cursor() as cursor:
             cursor.execute(statement("postgresql", name), parameters)
             return cursor.fetchall() if cursor.description else []
 
@@ -55,6 +68,12 @@ class PostgreSQLStore(BaseStore):
             return connection.cursor()  # PgBouncer in transaction mode knows no prepared statements
         connection.ensure_connection()
         connection.validate_no_broken_transaction()
+        if (
+            getattr(thread, "pins_plans", False)
+            and getattr(thread, "pinned", None) is not connection.connection
+        ):
+            connection.connection.execute(PINS)
+            thread.pinned = connection.connection
         raw = PreparedCursor(connection.connection)
         return connection.make_debug_cursor(raw) if connection.queries_logged else connection.make_cursor(raw)
 
@@ -137,10 +156,9 @@ class PostgreSQLStore(BaseStore):
                 "now": now,
             },
         )
-        return ClaimResult(
-            claimed=[claimed(request, row) for row in rows if row[5] is not None],
-            inconsistent=[row[0] for row in rows if row[5] is None],
-        )
+        mine = [claimed(request, row) for row in rows if row[0] is not None]
+        taken = [row[5] for row in rows if row[0] is None]
+        return ClaimResult(claimed=mine, inconsistent=without_run(taken, mine))
 
     def claim_named(
         self,
@@ -166,10 +184,10 @@ class PostgreSQLStore(BaseStore):
             },
         )
         told: dict[UUID, Answer] = {}
-        mine, put_back, inconsistent = [], [], []
+        mine, put_back, taken = [], [], []
         for answer, *row in rows:
-            if answer == "claimed" and row[5] is None:
-                inconsistent.append(row[0])
+            if answer == "inconsistent":
+                taken.append(row[5])
             elif answer == "claimed":
                 mine.append(claimed(request, row))
                 told[row[0]] = "claimed"
@@ -179,7 +197,9 @@ class PostgreSQLStore(BaseStore):
                 put_back.append(Deferred(row[0], row[1], row[3], row[2], answer))
                 told[row[0]] = "deferred"
         answers = {(run, seq): told.get(run, "gone") for run, seq in asked}
-        return ClaimResult(claimed=mine, deferred=put_back, inconsistent=inconsistent, answers=answers)
+        return ClaimResult(
+            claimed=mine, deferred=put_back, inconsistent=without_run(taken, mine), answers=answers
+        )
 
     def settle(self, outcomes: Sequence[Outcome], *, now: datetime | None = None) -> list[Settled]:
         ordered = sorted(outcomes, key=lambda o: o.run_id.int)
@@ -288,3 +308,9 @@ class PostgreSQLStore(BaseStore):
 def claimed(request: ClaimRequest, row: Sequence[Any]) -> Claimed:
     """Read a claimed row: run, seq, attempt, task, queue, payload, max_attempts, crash_count, meta, options, trace."""
     return Claimed(row[0], request.token, request.worker_id, *row[1:])
+
+
+def without_run(taken: Sequence[str], mine: Sequence[Claimed]) -> list[UUID]:
+    """Return what was taken from the outbox and could not be claimed."""
+    ids = [UUID(run_id) for text in taken for run_id in json.loads(text)]
+    return sorted(set(ids) - {attempt.run_id for attempt in mine})

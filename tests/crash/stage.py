@@ -16,7 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from openqueue.core import post_commit
-from openqueue.models import Run, RunEvent, Worker
+from openqueue.models import Claim, Outbox, Run, RunEvent, Sweep, Worker
 from tests.eventually import eventually
 
 LEASE, HEARTBEAT, REAP_EVERY, GRACE = 4, 1, 1, 10
@@ -29,6 +29,9 @@ SETTINGS: dict[str, Any] = {
 }
 RECOVERY = LEASE + REAP_EVERY + 2 * HEARTBEAT + 6
 """Seconds in which a lost run must have begun again, on a busy machine."""
+
+CLAIM, SETTLE = b"INSERT INTO openqueue_claim", b"DELETE FROM openqueue_claim"
+"""How the proxy knows these statements."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,14 +124,15 @@ class WorkerProcess:
             raise AssertionError(f"it still runs after {within} s:\n{self.said()}") from None
 
     def end(self) -> None:
-        """Leave nothing behind."""
-        for number in (signal.SIGCONT, signal.SIGKILL):
+        """Leave nothing behind; what still runs says in its log where its threads are."""
+        for number in (signal.SIGABRT, signal.SIGCONT):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, number)
         self.process.wait(10)
 
     def said(self) -> str:
-        return self.log.read_text(errors="replace")[-6000:]
+        said = self.log.read_text(errors="replace")
+        return said if len(said) < 30_000 else f"{said[:15_000]}\n[...]\n{said[-15_000:]}"
 
 
 class Stage:
@@ -146,6 +150,7 @@ class Stage:
         more = {
             "OPENQUEUE_TEST_SETTINGS": json.dumps(self.settings | settings),
             "OPENQUEUE_TEST_GATES": str(self.folder),
+            "PYTHONFAULTHANDLER": "1",
         }
         environment = self.environment(**more)
         if port is not None:
@@ -161,8 +166,11 @@ class Stage:
             worker.end()
 
     def report(self) -> str:
-        """Return what the workers printed."""
-        return "\n".join(f"--- {worker.log.name}, pid {worker.pid}\n{worker.said()}" for worker in self.workers)
+        """Return what the workers printed, and what stands in the small tables."""
+        said = [f"--- {worker.log.name}, pid {worker.pid}\n{worker.said()}" for worker in self.workers]
+        for model in (Worker, Claim, Outbox, Sweep):
+            said += [f"--- {model.__name__}", *(str(row) for row in model.objects.values())]
+        return "\n".join(said)
 
 
 def settled(run: Any, status: str = "completed", *, within: float = RECOVERY + 10) -> Run:

@@ -192,10 +192,7 @@ def running(clone: Path, *arguments: str) -> Iterator[Demo]:
     try:
         yield demo
     finally:
-        if demo.process.poll() is None:
-            demo.process.terminate()
-            demo.ended()
-        demo.reader.join()
+        left = [process for process in (psutil.Process(), *demo.family)[1:] if alive(process)]
         demo.process.stdout.close()
 
 

@@ -8,11 +8,12 @@ from uuid import uuid4
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.db import transaction
 from django.urls import reverse
 
-from openqueue import NonRetryableError, RetryableError, TaskCancelled, TaskContext
+from openqueue import NonRetryableError, PayloadInvalid, RetryableError, TaskCancelled, TaskContext
 from shop import documents, payment, tasks
 from shop.checkout import buy
 from shop.models import Invoice, Order, Product
@@ -48,6 +49,13 @@ def test_an_import_that_is_rolled_back_leaves_neither_orders_nor_runs(shop, trig
         transaction.set_rollback(True)
     assert not Order.objects.exists()
     assert triggered("shop.charge_payment") == []
+
+
+def test_orders_whose_payments_cannot_be_triggered_are_not_imported(shop, settings):
+    settings.OPENQUEUE = {"PAYLOAD_LIMIT": 5}
+    with pytest.raises(PayloadInvalid):
+        tasks.import_orders.call(file_name="orders.csv")
+    assert not Order.objects.exists()
 
 
 @pytest.mark.parametrize(
@@ -284,6 +292,13 @@ def test_an_order_and_its_payment_vanish_together(shop, triggered):
     assert (Order.objects.count(), triggered("shop.charge_payment")) == (0, [])
 
 
+def test_an_order_whose_payment_cannot_be_triggered_is_not_placed(shop, settings):
+    settings.OPENQUEUE = {"PAYLOAD_LIMIT": 5}
+    with pytest.raises(PayloadInvalid):
+        buy(name="Ada", email="ada@shop.example", card="card_fine", items={Product.objects.first(): 1})
+    assert not Order.objects.exists()
+
+
 # The commands
 
 
@@ -294,6 +309,20 @@ def test_setting_the_shop_up_again_changes_nothing(shop, capsys):
     call_command("shop_setup")
     assert capsys.readouterr().out == first
     assert set(Product.objects.values_list("stock", flat=True)) == {7}
+
+
+def test_another_database_gets_an_admin_with_the_password_that_is_kept(shop, client):
+    kept = (shop / "admin-password").read_text()
+    get_user_model().objects.all().delete()
+    call_command("shop_setup", stdout=StringIO())
+    assert (shop / "admin-password").read_text() == kept
+    assert client.login(username="admin", password=kept)
+
+
+def test_a_lost_password_is_made_anew(shop, client):
+    (shop / "admin-password").unlink()
+    call_command("shop_setup", stdout=StringIO())
+    assert client.login(username="admin", password=(shop / "admin-password").read_text())
 
 
 def test_the_same_seed_brings_the_same_customer(shop):

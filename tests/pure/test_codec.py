@@ -85,6 +85,11 @@ class Line:
     note: str | None = None
 
 
+@dataclasses.dataclass
+class Private:
+    _hidden: int
+
+
 json_values = st.recursive(
     st.none()
     | st.booleans()
@@ -127,11 +132,13 @@ def test_a_json_value_is_written_the_same_by_both_and_comes_back_as_it_went(valu
         (1e16, "1e+16"),
         ([1e-7, -0.00001234, 0.0001], "[1e-07,-1.234e-05,0.0001]"),
         (1e-7, "1e-07"),
+        ([0.00001], "[1e-05]"),
         (-0.0, "-0.0"),
         ([1, 1.0], "[1,1.0]"),
         ((1, (2,)), "[1,[2]]"),
         (Point(1, None), "[1,null]"),
         (OrderedDict(a=(1,)), '{"a":[1]}'),
+        (Private(5), '{"_hidden":5}'),
         (Line(Point(1, 2)), '{"start":[1,2],"note":null}'),
         ([Colour.RED, Colour.PAIR, Size.SMALL, Shape.ROUND], '["red",[1,2],1,"round"]'),
         ({Shape.ROUND: Loud("x")}, '{"round":"x"}'),
@@ -139,6 +146,7 @@ def test_a_json_value_is_written_the_same_by_both_and_comes_back_as_it_went(valu
         (datetime(2026, 3, 1, 12, 0, 0, 5, tzinfo=UTC), '"2026-03-01T12:00:00.000005+00:00"'),
         (datetime(2026, 3, 1), '"2026-03-01T00:00:00"'),  # noqa: DTZ001 - naive ones are written too
         (datetime(2026, 3, 1, tzinfo=timezone(timedelta(hours=-3))), '"2026-03-01T00:00:00-03:00"'),
+        (datetime(1880, 1, 1, tzinfo=timezone(timedelta(seconds=3208))), '"1880-01-01T00:00:00+00:53:28"'),
         ([date(2026, 3, 1), time(1, 2)], '["2026-03-01","01:02:00"]'),
         ([timedelta(days=1, seconds=2.5), timedelta(seconds=-1)], '["P1DT2.5S","-PT1S"]'),
         ([Decimal("1.10"), Decimal("1E+3")], '["1.10","1E+3"]'),
@@ -335,6 +343,7 @@ def test_this_text_is_refused(codec, source):
         ('"\\ud83d\\ude00"', "😀"),
         ("1e-400", 0.0),
         ("[" * 64 + "]" * 64, nested(64)),
+        ("[" + "[" * 63 + "]" * 63 + ",[]" * 9 + "]", [nested(63)] + [[]] * 9),
         ("[" + ",".join(["[]"] * 100) + "]", [[]] * 100),
         ('["' + "[" * 70 + '"]', ["[" * 70]),
         ('["\\"' + "[" * 70 + '\\\\",[]]', ['"' + "[" * 70 + "\\", []]),

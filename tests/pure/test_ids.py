@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 import timeit
@@ -71,6 +72,15 @@ def test_a_counter_that_runs_over_moves_into_the_next_millisecond(clock, monkeyp
     assert (made.version, made.variant) == (7, uuid.RFC_4122)
 
 
+@pytest.fixture
+def _hasty_threads():
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("_hasty_threads")
 def test_threads_never_share_an_id_and_each_sees_them_rise():
     made: list[list[uuid.UUID]] = [[] for _ in range(8)]
     start = threading.Barrier(len(made))

@@ -48,6 +48,12 @@ def test_a_list_gives_each_attempt_its_own_delay_and_repeats_the_last():
     assert delays(Backoff.of([1, timedelta(minutes=1), 5]), count=5) == [1, 60, 5, 5, 5]
 
 
+@pytest.mark.parametrize("attempt", [0, -1, -5])
+@pytest.mark.parametrize("policy", [exponential(3, jitter=0), linear(3), fixed(3), Backoff.of([3, 4, 5])])
+def test_what_comes_before_the_first_attempt_counts_as_the_first(policy, attempt):
+    assert policy.delay(attempt) == policy.delay(1) == 3
+
+
 def test_a_policy_is_taken_as_it_is():
     policy = linear(1)
 

@@ -67,8 +67,9 @@ def test_a_field_that_was_not_given_stays_away():
     assert redact({"user": 5}, fields=["password"]) == {"user": 5}
 
 
-def test_a_field_from_before_it_was_secret_is_read_as_it_is():
-    assert unseal({"password": "plain"}, fields=["password"]) == {"password": "plain"}
+@pytest.mark.parametrize("value", ["plain", None, {"$secret": 5}, {"$secret": "x", "more": 1}, ["$secret"]])
+def test_a_field_from_before_it_was_secret_is_read_as_it_is(value):
+    assert unseal({"password": value}, fields=["password"]) == {"password": value}
 
 
 def test_a_value_in_the_shape_of_the_envelope_is_sealed_like_any_other():
@@ -227,4 +228,4 @@ def test_of_two_secrets_the_longer_is_hidden_whole():
 
 @pytest.mark.parametrize("secret", ["", None, True, {}, []])
 def test_an_empty_secret_hides_nothing(secret):
-    assert hide(["text", True, None], payload={"a": secret}, fields=["a"]) == ["text", True, None]
+    assert hide(["text", "", True, None], payload={"a": secret}, fields=["a"]) == ["text", "", True, None]

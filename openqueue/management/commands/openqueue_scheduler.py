@@ -38,7 +38,7 @@ class Command(BaseCommand):
                 f"--runtime {options['runtime']!r} is not one of: {', '.join(config.runtimes)}."
             )
         logs.configure(verbosity=options["verbosity"], form=options["log_format"], stream=self.stderr)
-        sweeps = Sweeps(names, runtime=options["runtime"])
+        sweeps = Sweeps(only=names, runtime=options["runtime"])
         loop = Loop("sweeps", sweeps.step, every=sweeps.every, greedy=False)
         asked: list[int] = []
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -10,19 +10,25 @@ from openqueue.runtimes.base import Message
 from openqueue.store import store
 
 BATCH: Final = 1_000
+SHORTEST: Final = timedelta(milliseconds=125)
+LONGEST: Final = timedelta(milliseconds=500)
+"""Never early, at most a second late when idle."""
 
 
 class Due:
     """Makes rows ready, set-wise; the run is not touched: a reader derives `queued` from the row."""
 
     name = "due"
-    every = timedelta(milliseconds=250)
+
+    def __init__(self) -> None:
+        self.every = SHORTEST
 
     def step(self, now: datetime | None = None) -> int:
         """Flip one batch and wake whoever waits for these queues."""
         flipped = store().flip_ready(limit=BATCH, now=now)
         for alias in {alias for _, alias in flipped}:
             wake(alias)
+        self.every = SHORTEST if flipped else min(LONGEST, self.every * 2)
         return len(flipped)
 
 

@@ -14,7 +14,7 @@ class Expiry:
     """Ends them `expired`; a claim never takes such a row, so this only says it."""
 
     name = "expiry"
-    every = timedelta(seconds=1)
+    every = timedelta(seconds=2)
 
     def step(self, now: datetime | None = None) -> int:
         """End one batch."""

@@ -31,14 +31,14 @@ class Sweep(Protocol):
 
 
 NAMES: Final = (Due.name, Announcer.name, Reaper.name, Expiry.name, Retention.name)
-SHARED: Final = timedelta(seconds=1)
+SHARED: Final = timedelta(seconds=5)
 """Sweeps at this interval or longer ask the sweeps table whether somebody just did them."""
 
 
 class Sweeps:
     """All sweeps of one process; `step` gives each its turn."""
 
-    every = 0.25
+    every = 0.125
 
     def __init__(self, *, only: Sequence[str] | None = None, runtime: str | None = None) -> None:
         made: list[Sweep] = [Due(), Announcer(runtime=runtime), Reaper(), Expiry(), Retention()]
@@ -61,6 +61,7 @@ class Sweeps:
                 self.interrupted()
                 raise
             done += count
+            self.next_at[sweep.name] = moment + sweep.every.total_seconds()
         return done
 
     def interrupted(self) -> None:

@@ -35,7 +35,7 @@ def arguments(job: Job) -> dict[str, Any]:
     text = job.attempt.payload
     payload = {} if text == EMPTY else codec.decode(text)
     if job.task.secret:
-        payload = secrets.unseal(payload, fields=job.task.secret)
+        payload = job.unsealed = secrets.unseal(payload, fields=job.task.secret)
     return job.task.signature.load(payload)  # type: ignore[no-any-return]  # tasks are Any to the engine
 
 
@@ -73,15 +73,17 @@ def happy(job: Job, *, result: Any) -> Outcome:
     try:
         text = codec.encode(result, what="result", limit=config.result_limit)
     except PayloadInvalid as error:
-        described = codec.describe(ResultInvalid.of(error))
+        described = job.mask(codec.describe(ResultInvalid.of(error)))
         return transitions.failed(job.attempt, reason=Reason.RESULT_INVALID, error=described, age=age)
+    if job.unsealed is not None:
+        text = codec.encode(job.mask(codec.decode(text)), what="result", limit=config.result_limit)
     return transitions.completed(job.attempt, result=text, age=age)
 
 
 def refused(job: Job, *, error: Exception) -> Outcome:
     """The stored payload does not fit the function any more: another attempt would not help."""
     return transitions.failed(
-        job.attempt, reason=Reason.PAYLOAD_INVALID, error=codec.describe(error), age=None
+        job.attempt, reason=Reason.PAYLOAD_INVALID, error=job.mask(codec.describe(error)), age=None
     )
 
 
@@ -91,7 +93,7 @@ def unhappy(job: Job, *, error: BaseException) -> Outcome:
     cancelled = job.context is not None and job.context.is_cancelled
     if isinstance(error, TaskCancelled) and cancelled:
         return transitions.cancelled(attempt, age=age)
-    described = codec.describe(error)
+    described = job.mask(codec.describe(error))
     reason = Reason.TIMED_OUT if isinstance(error, TaskTimeout) else Reason.ERROR
     if not retryable(job, error):
         reason = Reason.NON_RETRYABLE if reason == Reason.ERROR else reason

@@ -14,6 +14,7 @@ class LogCapture(logging.Handler):
     def __init__(self, recorder: Recorder) -> None:
         super().__init__(logging.INFO)
         self.recorder = recorder
+        self.heard: set[logging.Logger] = set()
         self.setFormatter(logging.Formatter("%(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -29,9 +30,15 @@ class LogCapture(logging.Handler):
         self.recorder.log(context, level=record.levelno, text=text)
 
     def install(self) -> None:
-        """Start keeping."""
-        logging.getLogger().addHandler(self)
+        """Start keeping. Lines of `ctx.logger` that never reach the root are heard where they stop."""
+        last = logging.getLogger("openqueue.run")
+        while last.propagate and last.parent is not None:
+            last = last.parent
+        self.heard = {logging.getLogger(), last}
+        for one in self.heard:
+            one.addHandler(self)
 
     def remove(self) -> None:
         """Stop keeping."""
-        logging.getLogger().removeHandler(self)
+        for one in self.heard:
+            one.removeHandler(self)

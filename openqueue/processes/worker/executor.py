@@ -26,7 +26,8 @@ from openqueue.telemetry import otel
 from openqueue.types import Outcome
 
 logger = logging.getLogger("openqueue")
-LOOP_CLOSE: Final = 2.0
+LAST_HOOKS: Final = 2.0
+CLEAN_EVERY: Final = 1.0
 Work = Job | Callable[[], None] | None
 
 
@@ -41,6 +42,7 @@ class Executor:
         self.threads: list[threading.Thread] = []
         self.loop: asyncio.AbstractEventLoop | None = None
         self.loop_lock = threading.Lock()
+        self.cleaned_at = 0.0
         timekeeper.replace_slot = self.add_thread
 
     def start(self) -> None:
@@ -66,9 +68,12 @@ class Executor:
         self.work.put(act)
 
     def stop(self) -> None:
-        """Close the slots once their work is done; a body that never ends does not hold the process."""
+        """Close the slots once their hooks are done; a body that never ends does not hold the process."""
         for _ in self.threads:
             self.work.put(None)
+        until = time.monotonic() + LAST_HOOKS
+        for thread in self.threads:
+            thread.join(max(0.0, until - time.monotonic()))
         if self.loop is not None:
             self.loop.call_soon_threadsafe(self.loop.stop)
 
@@ -169,14 +174,15 @@ class Executor:
                 otel.record(span, error)
                 return body.unhappy(job, error=error)
             finally:
-                await sync_to_async(body.clean_connections)() if connections_open() else None
+                await self.clean_async_connections()
             return body.happy(job, result=result)
 
     def cancel_soon(self, inner: asyncio.Future[object]) -> None:
         if self.loop is not None:
             self.loop.call_soon_threadsafe(inner.cancel)
 
-
-def connections_open() -> bool:
-    """Tell whether sync_to_async code may have opened connections in asgiref's own thread."""
-    return any(c.connection is not None for c in connections.all(initialized_only=True))
+    async def clean_async_connections(self) -> None:
+        """Async bodies share the connections of one thread of asgiref's; look at them now and then."""
+        if time.monotonic() - self.cleaned_at >= CLEAN_EVERY:
+            self.cleaned_at = time.monotonic()
+            await sync_to_async(body.clean_connections)()

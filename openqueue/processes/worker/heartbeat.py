@@ -126,7 +126,7 @@ class Heartbeat:
 def interrupt(job: Job) -> None:
     """Tell a running body that nobody wants its result any more."""
     if job.context is not None:
-        job.context._cancelled = True
+        job.context.ask_to_stop()
     if job.cancel_async is not None:
         job.cancel_async()
 

@@ -66,7 +66,9 @@ class Intake:
             self.runtime.declare(self.queues)
             self.consumer = self.runtime.consumer(self.queues, prefetch=self.ledger.slots)
         received = self.consumer.receive(limit=room, timeout=0 if self.hungry else WAIT)
-        if self.closed.is_set():
+        if (
+            self.closed.is_set() or not self.ledger.sure
+        ):  # stopped while it waited, or asleep with the whole process
             if not isinstance(received, Due):
                 self.consumer.release(received)
             return 0

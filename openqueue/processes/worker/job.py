@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from openqueue import codec
+from openqueue import codec, secrets
 from openqueue.context import Reporter, TaskContext
 from openqueue.types import Claimed
 
@@ -17,7 +17,7 @@ class Job:
 
     __slots__ = (
         "attempt", "begun_at", "cancel_async", "context", "ended", "guard", "interrupted", "running", "task",
-        "thread_id", "timeout",
+        "thread_id", "timeout", "unsealed",
     )  # fmt: skip
 
     def __init__(self, attempt: Claimed, task: Any) -> None:
@@ -35,6 +35,8 @@ class Job:
         self.running = False
         self.interrupted = False
         self.thread_id = 0
+        self.unsealed: dict[str, Any] | None = None
+        """The arguments in the clear, of a task with secrets."""
         self.cancel_async: Callable[[], None] | None = None
         """Cancels the body's coroutine, once there is one."""
 
@@ -42,6 +44,12 @@ class Job:
     def age(self) -> float | None:
         """Seconds since the body began."""
         return None if self.begun_at is None else time.monotonic() - self.begun_at
+
+    def mask(self, value: Any) -> Any:
+        """Return a JSON value without this run's secrets: for errors, results, logs and progress."""
+        if self.unsealed is None:
+            return value
+        return secrets.hide(value, payload=self.unsealed, fields=self.task.secret)
 
     def speak(self) -> bool:
         """Tell whether the caller is the first, and so the one, to say how this attempt ended."""
@@ -63,4 +71,5 @@ def context_of(job: Job, *, reporter: Reporter | None = None) -> TaskContext:
         meta=codec.decode(attempt.meta) if attempt.meta else None,
         timeout=job.timeout,
         reporter=reporter,
+        mask=None if job.unsealed is None else job.mask,
     )

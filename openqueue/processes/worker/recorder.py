@@ -61,8 +61,9 @@ class Recorder(threading.Thread):
 
     def progress(self, context: TaskContext, *, percent: float | None, message: str) -> None:
         """Keep the newest progress; at most one a second is written."""
+        message = context.mask(str(message)) if context.mask else str(message)
         data = codec.encode(
-            {"percent": percent, "message": codec.clip(str(message), limit=1_000)},
+            {"percent": percent, "message": codec.clip(message, limit=1_000)},
             what="progress",
             limit=10_000,
         )
@@ -74,6 +75,8 @@ class Recorder(threading.Thread):
         if count > LINES_A_RUN:
             return
         self.lines[context.run_id] = count + 1
+        if context.mask:
+            text = context.mask(text)
         if count == LINES_A_RUN:
             text = f"more than {LINES_A_RUN} lines: the rest was left out"
         self.items.put(
@@ -90,6 +93,7 @@ class Recorder(threading.Thread):
 
     def run(self) -> None:
         """Write batches until `stop`; what cannot be written is tried again until it can, or until `give_up`."""
+        store().pin_plans()
         while True:
             batch = self.gather()
             ending = None in batch

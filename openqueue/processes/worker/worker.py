@@ -28,7 +28,7 @@ from openqueue.types import Outcome
 
 logger = logging.getLogger("openqueue")
 
-WATCH: Final = 0.5
+WATCH: Final = 0.8
 """Seconds between looks at paused queues; also how often the main thread wakes."""
 LAST_WRITE: Final = 5.0
 """Seconds that the recorder has to write the last outcomes when the process must end."""
@@ -120,10 +120,10 @@ class Worker:
         while not self.ledger.empty and time.monotonic() < until and not self.hurried.wait(0.02):
             self.release(self.ledger.not_begun(), why="worker stops")
         self.release(self.ledger.unfinished(), why="worker stops, the grace is over")
-        self.executor.stop()
         self.recorder.stop()
         self.recorder.join(LAST_WRITE)
         self.recorder.give_up()
+        self.executor.stop()
         for loop in self.loops.values():
             loop.stop()
         self.timekeeper.stop()

@@ -34,13 +34,14 @@ class Command(BaseCommand):
         """Return the password of "admin", made up the first time and kept in a file for its owner alone."""
         kept = settings.VAR_DIR / "admin-password"
         users = get_user_model().objects
-        if kept.exists() and users.filter(username="admin").exists():
-            return kept.read_text().strip()
-        password = secrets.token_urlsafe(9)
-        kept.touch(mode=0o600)
-        kept.write_text(password + "\n")
-        admin, _ = users.get_or_create(username="admin", defaults={"email": "admin@shop.example"})
-        admin.is_staff = admin.is_superuser = True
-        admin.set_password(password)
-        admin.save()
+        known = kept.exists() and users.filter(username="admin").exists()
+        if not kept.exists():
+            kept.touch(mode=0o600)
+            kept.write_text(secrets.token_urlsafe(9))
+        password = kept.read_text()
+        if not known:
+            admin, _ = users.get_or_create(username="admin", defaults={"email": "admin@shop.example"})
+            admin.is_staff = admin.is_superuser = True
+            admin.set_password(password)
+            admin.save()
         return password

@@ -9,6 +9,8 @@
 -- now           the moment to use, or null for the database's clock
 --
 -- One limited index walk a queue (openqueue_outbox_due), then merged: never ANY + sort.
+-- A last row without a run tells all that was taken, when some of it had no claimable run.
+-- No joins: what the planner believes of these tables, which are empty one moment and full the next, must not matter.
 WITH clock AS (
     SELECT COALESCE(%(now)s::timestamptz, statement_timestamp()) AS now
 ), picked AS (
@@ -33,27 +35,29 @@ WITH clock AS (
     WHERE run_id = ANY (ARRAY(SELECT run_id FROM picked))
     RETURNING run_id, seq, attempt, task_id, queue, concurrency_key, announced_at, broker_ref
 ), labelled AS (
-    UPDATE openqueue_run AS r
-    SET status = 'running', reason = '', attempt = t.attempt, version = r.version + 1, worker_id = %(worker)s,
+    UPDATE openqueue_run
+    SET status = 'running', reason = '', attempt = attempt + 1, version = version + 1, worker_id = %(worker)s,
         started_at = (SELECT now FROM clock)
-    FROM taken AS t
-    WHERE r.id = t.run_id AND r.status IN ('queued', 'scheduled', 'retrying')
-    RETURNING r.id, r.version, r.payload, r.max_attempts, r.crash_count, r.meta, r.options, r.traceparent,
-        t.seq, t.attempt, t.task_id, t.queue, t.concurrency_key, t.announced_at, t.broker_ref
+    WHERE id = ANY (ARRAY(SELECT run_id FROM taken)) AND status IN ('queued', 'scheduled', 'retrying')
+    RETURNING id, version - 1 AS seq, attempt, task_id, queue, payload, max_attempts, crash_count, meta, options,
+        traceparent
+), mine AS (
+    SELECT * FROM taken WHERE run_id = ANY (ARRAY(SELECT id FROM labelled))
 ), held AS (
     INSERT INTO openqueue_claim (
         run_id, seq, attempt, task_id, worker_id, token, queue, concurrency_key, claimed_at
     )
-    SELECT id, seq, attempt, task_id, %(worker)s, %(token)s, queue, concurrency_key, (SELECT now FROM clock)
-    FROM labelled
+    SELECT run_id, seq, attempt, task_id, %(worker)s, %(token)s, queue, concurrency_key, (SELECT now FROM clock)
+    FROM mine
 ), told AS (
     INSERT INTO openqueue_runevent (run_id, version, attempt, kind, actor, data, at)
-    SELECT id, version, attempt, 'started', '',
+    SELECT run_id, seq + 1, attempt, 'started', '',
         json_build_object('worker', %(worker)s::uuid, 'announced_at', announced_at, 'broker_ref', broker_ref)::text,
         (SELECT now FROM clock)
-    FROM labelled
+    FROM mine
 )
-SELECT t.run_id, t.seq, t.attempt, t.task_id, t.queue,
-    l.payload, l.max_attempts, l.crash_count, l.meta, l.options, l.traceparent
-FROM taken AS t
-LEFT JOIN labelled AS l ON l.id = t.run_id
+SELECT id, seq, attempt, task_id, queue, payload, max_attempts, crash_count, meta, options, traceparent FROM labelled
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, array_to_json(ids)::text, NULL, NULL, NULL, NULL, NULL
+FROM (SELECT array_agg(run_id) AS ids FROM taken) AS all_taken
+WHERE cardinality(ids) > (SELECT count(*) FROM labelled)

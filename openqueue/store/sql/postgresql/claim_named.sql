@@ -7,6 +7,8 @@
 -- worker, token the incarnation, and the fence of this batch
 -- lock_timeout  how long to wait for a locked row
 -- now           the moment to use, or null for the database's clock
+--
+-- ``= ANY (ARRAY[x])`` is ``= x`` that only an index lookup can serve: see settle.sql.
 WITH clock AS (
     SELECT COALESCE(%(now)s::timestamptz, statement_timestamp()) AS now
 ), patience AS MATERIALIZED (
@@ -15,7 +17,7 @@ WITH clock AS (
     SELECT o.run_id, o.ready, o.expires_at, o.task_id,
         EXISTS (SELECT FROM openqueue_queuestate AS s WHERE s.name = o.queue AND s.paused) AS paused
     FROM patience, unnest(%(runs)s::uuid[], %(seqs)s::int4[]) AS a (run_id, seq)
-    JOIN openqueue_outbox AS o ON o.run_id = a.run_id AND o.seq = a.seq
+    JOIN openqueue_outbox AS o ON o.run_id = ANY (ARRAY[a.run_id]) AND o.seq = a.seq
     ORDER BY o.run_id
     FOR UPDATE OF o
 ), judged AS (
@@ -33,37 +35,41 @@ WITH clock AS (
             WHEN 'unknown_task' THEN LEAST(900, 2 ^ LEAST(o.tries, 10)) ELSE 1 END,
         announced_at = NULL, tries = o.tries + 1, last_error = j.answer
     FROM judged AS j
-    WHERE o.run_id = j.run_id AND j.answer IN ('paused', 'unknown_task', 'no_slot')
+    WHERE o.run_id = ANY (ARRAY[j.run_id]) AND j.answer IN ('paused', 'unknown_task', 'no_slot')
     RETURNING o.run_id, o.seq, o.task_id, o.tries, j.answer
 ), taken AS (
     DELETE FROM openqueue_outbox
     WHERE run_id = ANY (ARRAY(SELECT run_id FROM judged WHERE answer = 'claimed'))
     RETURNING run_id, seq, attempt, task_id, queue, concurrency_key, announced_at, broker_ref
 ), labelled AS (
-    UPDATE openqueue_run AS r
-    SET status = 'running', reason = '', attempt = t.attempt, version = r.version + 1, worker_id = %(worker)s,
+    UPDATE openqueue_run
+    SET status = 'running', reason = '', attempt = attempt + 1, version = version + 1, worker_id = %(worker)s,
         started_at = (SELECT now FROM clock)
-    FROM taken AS t
-    WHERE r.id = t.run_id AND r.status IN ('queued', 'scheduled', 'retrying')
-    RETURNING r.id, r.version, r.payload, r.max_attempts, r.crash_count, r.meta, r.options, r.traceparent,
-        t.seq, t.attempt, t.task_id, t.queue, t.concurrency_key, t.announced_at, t.broker_ref
+    WHERE id = ANY (ARRAY(SELECT run_id FROM taken)) AND status IN ('queued', 'scheduled', 'retrying')
+    RETURNING id, version - 1 AS seq, attempt, task_id, queue, payload, max_attempts, crash_count, meta, options,
+        traceparent
+), mine AS (
+    SELECT * FROM taken WHERE run_id = ANY (ARRAY(SELECT id FROM labelled))
 ), held AS (
     INSERT INTO openqueue_claim (
         run_id, seq, attempt, task_id, worker_id, token, queue, concurrency_key, claimed_at
     )
-    SELECT id, seq, attempt, task_id, %(worker)s, %(token)s, queue, concurrency_key, (SELECT now FROM clock)
-    FROM labelled
+    SELECT run_id, seq, attempt, task_id, %(worker)s, %(token)s, queue, concurrency_key, (SELECT now FROM clock)
+    FROM mine
 ), told AS (
     INSERT INTO openqueue_runevent (run_id, version, attempt, kind, actor, data, at)
-    SELECT id, version, attempt, 'started', '',
+    SELECT run_id, seq + 1, attempt, 'started', '',
         json_build_object('worker', %(worker)s::uuid, 'announced_at', announced_at, 'broker_ref', broker_ref)::text,
         (SELECT now FROM clock)
-    FROM labelled
+    FROM mine
 )
-SELECT 'claimed' AS answer, t.run_id, t.seq, t.attempt, t.task_id, t.queue,
-    l.payload, l.max_attempts, l.crash_count, l.meta, l.options, l.traceparent
-FROM taken AS t
-LEFT JOIN labelled AS l ON l.id = t.run_id
+SELECT 'claimed' AS answer, id, seq, attempt, task_id, queue, payload, max_attempts, crash_count, meta, options,
+    traceparent
+FROM labelled
+UNION ALL
+SELECT 'inconsistent', NULL, NULL, NULL, NULL, NULL, array_to_json(ids)::text, NULL, NULL, NULL, NULL, NULL
+FROM (SELECT array_agg(run_id) AS ids FROM taken) AS all_taken
+WHERE cardinality(ids) > (SELECT count(*) FROM labelled)
 UNION ALL
 SELECT answer, run_id, seq, tries, task_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM deferred
 UNION ALL

@@ -14,4 +14,4 @@ FROM unnest(
         %(waits)s::float8[]
     ) AS g (run_id, seq, tries, ref, error, wait),
     (SELECT COALESCE(%(now)s::timestamptz, statement_timestamp()) AS now) AS clock
-WHERE o.run_id = g.run_id AND o.seq = g.seq AND o.tries = g.tries
+WHERE o.run_id = ANY (ARRAY[g.run_id]) AND o.seq = g.seq AND o.tries = g.tries

@@ -8,6 +8,9 @@
 -- owns          settled by the worker itself: the event stores the token
 -- now           the moment to use, or null for the database's clock
 --
+-- ``= ANY (ARRAY[x])`` is ``= x`` that the planner cannot merge or hash, so that only an index lookup a row is left.
+-- With plain ``=`` it now and then walked a whole index for each row, since it believed the table empty.
+--
 -- released refunds the attempt; worker_lost charges a crash; a cancel request beats putting the run back.
 WITH given AS (
     SELECT *
@@ -19,7 +22,7 @@ WITH given AS (
 ), fenced AS (
     DELETE FROM openqueue_claim AS c
     USING given AS g
-    WHERE c.run_id = g.run_id AND c.token = g.token
+    WHERE c.run_id = ANY (ARRAY[g.run_id]) AND c.token = g.token
     RETURNING g.*, c.attempt, c.task_id, c.concurrency_key, c.cancel_requested_by,
         c.cancel_requested_at IS NOT NULL AND g.status IN ('retrying', 'queued') AS cancelled
 ), ended AS (
@@ -46,7 +49,7 @@ WITH given AS (
         outcome = CASE WHEN e.status NOT IN ('retrying', 'queued') THEN e.status END,
         finished_at = CASE WHEN e.status NOT IN ('retrying', 'queued') THEN e.now END
     FROM ended AS e
-    WHERE r.id = e.run_id
+    WHERE r.id = ANY (ARRAY[e.run_id])
     RETURNING r.id, r.version, r.status, r.queue, r.runtime, r.priority, r.expires_at, e.token, e.own, e.released,
         e.age, e.attempt, e.task_id, e.concurrency_key, e.kind, e.actor, e.data, e.due_at, e.now
 ), event AS (

@@ -9,7 +9,7 @@ WITH clock AS (
 ), given AS (
     SELECT * FROM unnest(%(runs)s::uuid[], %(seqs)s::int4[]) AS g (run_id, seq)
 ), locked AS (
-    SELECT o.run_id FROM openqueue_outbox AS o JOIN given AS g ON o.run_id = g.run_id
+    SELECT o.run_id FROM openqueue_outbox AS o JOIN given AS g ON o.run_id = ANY (ARRAY[g.run_id])
     WHERE g.seq IS NULL OR o.seq = g.seq
     ORDER BY o.run_id FOR UPDATE OF o
 ), taken AS (
@@ -18,8 +18,7 @@ WITH clock AS (
     UPDATE openqueue_run AS r
     SET status = %(status)s, reason = %(reason)s, version = r.version + 1, outcome = %(status)s,
         error = COALESCE(%(error)s, r.error), finished_at = (SELECT now FROM clock)
-    FROM taken AS t
-    WHERE r.id = t.run_id AND r.status IN ('queued', 'scheduled', 'retrying')
+    WHERE r.id = ANY (ARRAY(SELECT run_id FROM taken)) AND r.status IN ('queued', 'scheduled', 'retrying')
     RETURNING r.id, r.version, r.attempt
 ), event AS (
     INSERT INTO openqueue_runevent (run_id, version, attempt, kind, actor, data, at)

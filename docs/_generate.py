@@ -1,0 +1,102 @@
+"""Write the parts of these pages that the code knows better: `python docs/_generate.py`.
+
+A part stands between `<!-- generated: name -->` and `<!-- end -->`. tests/docs compares every part with the code.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+DOCS = Path(__file__).resolve().parent
+sys.path.insert(0, str(DOCS.parent))
+
+PART = re.compile(r"(<!-- generated: (?P<name>\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+SHORT = {
+    "AutoField": "number",
+    "BigAutoField": "number",
+    "BigIntegerField": "number",
+    "BooleanField": "yes or no",
+    "CharField": "text",
+    "InstantField": "moment",
+    "IntegerField": "number",
+    "JSONTextField": "JSON",
+    "SmallIntegerField": "number",
+    "TextField": "text",
+    "UUIDField": "UUID",
+}
+
+
+def states() -> Iterator[str]:
+    """Draw the state machine, and say it again as a table."""
+    from openqueue.states import ARROWS, FINAL, Status, mermaid  # noqa: PLC0415  (after the path is set)
+
+    yield f"```mermaid\n{mermaid()}```\n"
+    yield "| from | to |"
+    yield "|---|---|"
+    for before in (status for status in Status if status is not Status.WAITING):
+        after = [f"`{to}`" for to in Status if to in ARROWS[before] and to is not Status.WAITING]
+        operator = " (only by an operator's retry)" if before in FINAL else ""
+        yield f"| `{before}` | {' '.join(after)}{operator} |"
+
+
+def errors() -> Iterator[str]:
+    """Draw the tree of errors, then give each a heading to link to."""
+    from openqueue import errors as room  # noqa: PLC0415
+
+    tree = (inspect.getdoc(room) or "").partition("\n\n")[2]
+    yield f"```text\n{tree}\n```"
+    for name, kind in inspect.getmembers(room, inspect.isclass):
+        if (
+            issubclass(kind, room.OpenQueueError)
+            and not name.startswith("_")
+            and kind is not room.OpenQueueError
+        ):
+            yield f"\n## {name}\n\n{kind.default_message()}"
+
+
+def models() -> Iterator[str]:
+    """List the columns of every model."""
+    from openqueue import models as room  # noqa: PLC0415
+
+    for name in room.__all__:
+        model = getattr(room, name)
+        yield f"\n## {name}\n\n{inspect.getdoc(model)}\n\n`{model._meta.db_table}`\n"
+        yield "| column | holds | |\n|---|---|---|"
+        for field in model._meta.concrete_fields:
+            kind = "[Run](#run)" if field.is_relation else SHORT[type(field).__name__]
+            facts = [fact for fact in ("key" * field.primary_key, "may be null" * field.null) if fact]
+            yield f"| `{field.attname}` | {kind} | {', '.join(facts)} |"
+
+
+PARTS: dict[str, Callable[[], Iterator[str]]] = {"states": states, "errors": errors, "models": models}
+
+
+def written(found: re.Match[str]) -> str:
+    """Return one part with its two marks."""
+    lines = "\n".join(PARTS[found["name"]]()).strip()
+    return f"{found[1]}\n{lines}\n\n{found[3]}"
+
+
+def fresh(text: str) -> str:
+    """Return a page with its generated parts as they should be."""
+    return PART.sub(written, text)
+
+
+def pages() -> list[Path]:
+    """Return the pages that have generated parts."""
+    return [page for page in sorted(DOCS.rglob("*.md")) if PART.search(page.read_text("utf-8"))]
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
+    import django
+
+    django.setup()
+    for path in pages():
+        path.write_text(fresh(path.read_text("utf-8")), "utf-8")
+        sys.stdout.write(f"{path.relative_to(DOCS)}\n")

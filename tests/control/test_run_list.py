@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+
+from openqueue.control import run_list
+from openqueue.control.run_list import STATUSES, Wanted, find
+from openqueue.store import store
+from tests.control.builders import clock, log_in, make_run
+
+pytestmark = pytest.mark.django_db
+
+
+def ids(**wanted):
+    return [run.id for run in find(Wanted(**wanted)).runs]
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_runs_of_a_status_are_found_newest_first(status):
+    made = {other: [make_run(status=other), make_run(status=other)] for other in STATUSES}
+    found = find(Wanted(status=status))
+    assert [run.id for run in found.runs] == made[status][::-1]
+    assert {run.status for run in found.runs} == {status}
+
+
+def test_without_a_status_all_runs_are_found_newest_first():
+    made = [make_run(status=status) for status in STATUSES]
+    assert ids() == made[::-1]
+
+
+@pytest.mark.parametrize("status", ["scheduled", "retrying"])
+def test_a_run_whose_time_has_come_is_queued_to_the_reader_and_nothing_is_written(status):
+    run = make_run(status=status)
+    store().flip_ready(limit=10, now=clock() + timedelta(hours=2))
+    assert ids(status=status) == []
+    assert ids(status="queued") == [run]
+    assert [line.status for line in find(Wanted()).runs] == ["queued"]
+
+
+@pytest.mark.parametrize("status", [None, "queued", "running", "failed"])
+def test_queue_task_and_tag_narrow_the_list(status):
+    state = status or "queued"
+    make_run(status=state)
+    wanted = make_run(
+        status=state, task=log_in, payload={"user": "ada", "password": "x"}, queue="email", tags=["a", "vip"]
+    )
+    assert ids(status=status, queue="email") == [wanted]
+    assert ids(status=status, task_id="tests.log_in") == [wanted]
+    assert ids(status=status, tag="vip") == [wanted]
+    assert ids(status=status, queue="email", task_id="tests.log_in", tag="a") == [wanted]
+    assert ids(status=status, queue="email", tag="b") == []
+
+
+@pytest.mark.parametrize("tag", ["VIP", "v", "v%", "v_p", "vi", "ü", 'a"b'])
+def test_a_tag_is_found_whole_and_as_it_is_written(tag):
+    make_run(tags=["vip", "vüp", 'a"bc'])
+    wanted = make_run(tags=["other", tag])
+    assert ids(tag=tag) == [wanted]
+
+
+def test_since_is_a_moment_or_how_long_ago():
+    make_run(at=clock() - timedelta(hours=3))
+    make_run(at=clock() - timedelta(hours=3), status="running")
+    recent = make_run()
+    assert ids(since=timedelta(hours=1)) == [recent]
+    assert ids(since=clock() - timedelta(hours=1), status="queued") == [recent]
+    assert ids(since=timedelta(hours=1), status="running") == []
+
+
+def test_with_a_final_status_since_is_about_the_end():
+    long = make_run(status="completed", at=clock() - timedelta(hours=3), seconds=3 * 3_600 - 5)
+    make_run(status="completed", at=clock() - timedelta(hours=3))
+    assert ids(since=timedelta(hours=1), status="completed") == [long]
+
+
+def test_the_limit_keeps_the_newest():
+    made = [make_run() for _ in range(3)]
+    assert ids(limit=2) == made[:0:-1]
+
+
+@pytest.mark.parametrize("status", [None, "queued", "scheduled", "running", "completed"])
+@pytest.mark.parametrize("size", [1, 20])
+def test_a_list_costs_two_statements_however_long_it_is(status, size, django_assert_num_queries):
+    for _ in range(size):
+        make_run(status=status or "running")
+    with django_assert_num_queries(2):
+        assert len(find(Wanted(status=status)).runs) == size
+
+
+def test_large_columns_stay_where_they_are(django_assert_num_queries):
+    make_run(status="completed")
+    with django_assert_num_queries(2) as captured:
+        find(Wanted(status="completed"))
+    assert not [query for query in captured if '"payload"' in query["sql"] or '"result"' in query["sql"]]
+
+
+@pytest.mark.parametrize("status", [None, "completed"])
+def test_a_search_that_no_index_serves_ends_after_so_many_runs_and_says_so(status, monkeypatch):
+    monkeypatch.setattr(run_list, "EXAMINED", 3)
+    old = make_run(status="completed", queue="email")
+    newer = [make_run(status="completed") for _ in range(2)]
+    found = find(Wanted(status=status, queue="email"))
+    assert [run.id for run in found.runs] == [old]
+    assert found.searched_all
+    newer.append(make_run(status="completed"))
+    found = find(Wanted(status=status, queue="email"))
+    assert (found.runs, found.searched_all) == ([], False)
+    assert len(find(Wanted(status=status, queue="default")).runs) == 3
+
+
+@pytest.mark.parametrize(
+    ("status", "index"),
+    [("failed", "openqueue_run_finished"), (None, "openqueue_run_pkey|sqlite_autoindex_openqueue_run")],
+)
+def test_history_is_read_through_an_index_in_its_order(status, index):
+    rows = run_list._in_history(status, None)
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:  # the tables are nearly empty here
+            cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
+    plan = rows.values_list("pk")[:50].explain()
+    assert re.search(index, plan)
+    assert not re.search("sort|temp b-tree", plan.lower())

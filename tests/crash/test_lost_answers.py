@@ -1,0 +1,124 @@
+"""Claims and settles whose outcome nobody heard: the rows of the crash table that a proxy can bring about."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+from django.db import connection, transaction
+
+from openqueue.models import Claim, Outbox, Run, RunEvent
+from tests.app.crash_tasks import gated, quick
+from tests.crash.stage import CLAIM, RECOVERY, SETTLE, Gates, Stage, kinds, late_results, settled
+from tests.eventually import eventually
+from tests.proxy.proxy import Proxy
+
+pytestmark = [pytest.mark.crash, pytest.mark.postgresql]
+
+
+def test_a_claim_whose_answer_is_lost_is_adopted_or_given_back_uncharged(
+    runtime: str, stage: Stage, gates: Gates, proxy: Proxy
+):
+    stage.worker(port=proxy.port)
+    proxy.lose_the_answer_to(CLAIM)
+    run = quick.trigger()
+    row = settled(run)
+    assert proxy.lost == 1
+    assert (row.attempt, row.crash_count) == (1, 0)
+    assert gates.starts(run) == [1]
+
+
+def test_a_claim_that_commits_after_its_worker_gave_it_up_goes_back_with_a_heartbeat(
+    runtime: str, stage: Stage, gates: Gates, proxy: Proxy
+):
+    stage.worker(port=proxy.port)
+    proxy.hold_back(CLAIM)
+    run = quick.using(priority=1).trigger()
+    eventually(lambda: proxy.held, within=5)
+    other = gated.using(delay=3600).trigger() if runtime == "broker" else None
+    assert other is None or gates.starts(other) == []
+    with transaction.atomic():  # meanwhile nobody else gets the run
+        list(Outbox.objects.select_for_update().filter(run_id=run.id))
+        proxy.deliver()
+    row = settled(run)
+    assert (row.attempt, row.crash_count) == (1, 0)
+    assert gates.starts(run) == [1]
+
+
+def test_a_settle_whose_answer_is_lost_is_sent_again_and_counts_once(
+    runtime: str, stage: Stage, gates: Gates, proxy: Proxy
+):
+    well, badly = gated.trigger(), gated.trigger(failures=1)
+    stage.worker(port=proxy.port)
+    for run in (well, badly):
+        gates.wait_inside(run)
+    proxy.lose_the_answer_to(SETTLE, times=2)
+    gates.open()
+    assert settled(well).attempt == 1
+    assert settled(badly).attempt == 2
+    assert proxy.lost == 2
+    assert kinds(well) == ["triggered", "started", "completed"]
+    assert kinds(badly) == ["triggered", "started", "retrying", "started", "completed"]
+    assert gates.starts(badly) == [1, 2]
+
+
+def test_a_settle_that_arrives_after_it_was_sent_again_changes_nothing(stage: Stage, gates: Gates, proxy: Proxy):
+    run = gated.trigger(failures=1)
+    stage.worker(port=proxy.port)
+    gates.wait_inside(run)
+    proxy.hold_back(SETTLE)
+    gates.open(run, attempt=1)
+    eventually(lambda: proxy.held)
+    gates.wait_inside(run, attempt=2)
+    before = Run.objects.filter(pk=run.id).values().get()
+    proxy.deliver()
+    late = quick.trigger()
+    settled(late)
+    assert Run.objects.filter(pk=run.id).values().get() == before
+    gates.open()
+    assert settled(run).attempt == 2
+    assert late_results(run) == 0
+
+
+def test_a_settle_that_a_failover_lost_is_noticed_by_the_next_heartbeat(runtime: str, stage: Stage, gates: Gates):
+    """The replica that took over knows of the claim and not of its end: the run happens again, uncharged."""
+    run = quick.trigger()
+    worker = stage.worker()
+    settled(run)
+    with transaction.atomic():
+        RunEvent.objects.get(run_id=run.id, kind="completed").delete()
+        Run.objects.filter(pk=run.id).update(
+            status="running", result=None, outcome=None, finished_at=None, version=2
+        )
+        Claim.objects.create(
+            run_id=run.id, seq=1, attempt=1, task_id=quick.id, worker_id=worker.incarnations[0], token=uuid4(),
+            queue="default", claimed_at=Run.objects.get(pk=run.id).created_at,
+        )  # fmt: skip
+    row = settled(run)
+    assert (row.attempt, row.crash_count) == (1, 0)
+    assert gates.starts(run) == [1, 1]
+    assert kinds(run) == ["triggered", "started", "released", "started", "completed"]
+
+
+def test_a_settle_of_a_claim_that_a_failover_lost_is_refused(stage: Stage, gates: Gates):
+    """The replica that took over knows of the run and not of its claim: it waits in the queue, and is claimed anew."""
+    run = gated.trigger()
+    stage.worker("--concurrency", "1")
+    gates.wait_inside(run)
+    claim = Claim.objects.get(run_id=run.id)
+    with transaction.atomic():
+        claim.delete()
+        RunEvent.objects.get(run_id=run.id, kind="started").delete()
+        Run.objects.filter(pk=run.id).update(status="queued", attempt=0, version=1, started_at=None)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO openqueue_outbox (run_id, seq, attempt, task_id, runtime, queue, priority, due_at, ready,"
+                " announce_at, tries) SELECT id, 1, 1, task_id, runtime, queue, 0, now(), true, now(), 0"
+                " FROM openqueue_run WHERE id = %s",
+                [run.id],
+            )
+    gates.open(run)
+    row = settled(run, within=RECOVERY)
+    assert (row.attempt, row.crash_count) == (1, 0)
+    eventually(lambda: late_results(run) == 1)
+    assert gates.starts(run) == [1, 1]

@@ -1,0 +1,88 @@
+"""A process that sleeps longer than its lease and wakes up in a world that went on without it."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from openqueue.models import Claim, Run, RunEvent
+from tests.app.crash_tasks import agated, gated, quick
+from tests.crash.stage import RECOVERY, Gates, Stage, kinds, late_results, settled
+from tests.eventually import eventually
+
+pytestmark = pytest.mark.crash
+
+
+@pytest.mark.sqlite_too
+def test_a_zombie_that_ends_late_well_or_badly_changes_nothing_and_goes_on_serving(stage: Stage, gates: Gates):
+    ended = [gated.trigger(), gated.trigger(failures=1), agated.trigger()]
+    running = [gated.trigger(), gated.trigger(failures=1)]
+    runs = [*ended, *running]
+    zombie = stage.worker("--concurrency", "5")
+    for run in runs:
+        gates.wait_inside(run)
+    zombie.stop()
+    other = stage.worker("--concurrency", "5")
+    for run in runs:
+        gates.wait_inside(run, attempt=2)
+    for run in ended:
+        gates.open(run, attempt=2)
+    before = [settled(run) for run in ended]
+
+    for run in runs:
+        gates.open(run, attempt=1)
+    zombie.go_on()
+    for run in runs:
+        eventually(lambda run=run: late_results(run) == 1)
+    for row in before:
+        assert Run.objects.filter(pk=row.pk).values().get() == Run.objects.filter(pk=row.pk, version=row.version).values().get()
+        row.refresh_from_db()
+        assert (row.attempt, row.result["pid"]) == (2, other.pid)
+    assert Claim.objects.filter(run_id__in=[run.id for run in running], attempt=2).count() == 2
+
+    for run in running:
+        gates.open(run, attempt=2)
+        assert settled(run).result == {"attempt": 2, "pid": other.pid}
+    for run in runs:
+        assert gates.starts(run) == [1, 2]
+        assert [k for k in kinds(run) if k != "late_result_discarded"] == [
+            "triggered", "started", "worker_lost", "started", "completed",
+        ]  # fmt: skip
+        assert late_results(run) == 1
+    late = RunEvent.objects.filter(kind="late_result_discarded")
+    assert not late.filter(version__isnull=False).exists()
+
+    other.send(signal.SIGTERM)
+    other.ends(within=15)
+    assert settled(quick.trigger()).result["pid"] == zombie.pid
+    assert len(zombie.incarnations) == 2
+
+
+@pytest.mark.postgresql
+def test_a_zombie_that_wakes_while_its_run_waits_in_the_queue_is_refused_too(stage: Stage, gates: Gates):
+    run = gated.trigger()
+    zombie = stage.worker()
+    gates.wait_inside(run)
+    zombie.stop()
+    stage.worker("--queues", "email")  # it takes back what is lost, and does not serve the run
+    eventually(lambda: "worker_lost" in kinds(run), within=RECOVERY)
+    gates.open(run, attempt=1)
+    zombie.go_on()
+    eventually(lambda: late_results(run) == 1)
+    gates.wait_inside(run, attempt=2)  # as a new incarnation it may take the run like anybody
+    gates.open(run)
+    assert settled(run).result == {"attempt": 2, "pid": zombie.pid}
+    assert late_results(run) == 1
+
+
+@pytest.mark.postgresql
+def test_a_short_sleep_costs_nothing(stage: Stage, gates: Gates):
+    run = gated.trigger()
+    sleeper = stage.worker()
+    gates.wait_inside(run)
+    sleeper.stop()
+    gates.open(run)
+    sleeper.go_on()
+    assert settled(run).attempt == 1
+    assert kinds(run) == ["triggered", "started", "completed"]
