@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, cast, overload
 
 from asgiref.sync import sync_to_async
@@ -136,6 +136,23 @@ class Task(Generic[P, R]):
         return await sync_to_async(self.trigger_many)(payloads)
 
 
+class AsyncTask(Task[P, R]):
+    """A task whose function is a coroutine function: workers run it on their event loop."""
+
+    def call(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:  # type: ignore[override]  # as said
+        """Return the coroutine of a call here and now, with a context made for the occasion if it takes one."""
+        return super().call(*args, **kwargs)  # type: ignore[return-value]  # a coroutine function returns one
+
+
+def declare(function: Callable[..., Any], options: dict[str, Any]) -> Task[..., Any]:
+    kind = AsyncTask if inspect.iscoroutinefunction(function) else Task
+    return kind(function, **options)
+
+
+@overload
+def task(function: Callable[Concatenate[TaskContext, P], Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
+@overload
+def task(function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
 @overload
 def task(function: Callable[Concatenate[TaskContext, P], R], /) -> Task[P, R]: ...
 @overload
@@ -149,13 +166,19 @@ def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         TaskDeclarationError: an option is wrong; its text names the option and the remedy.
     """
     if function is not None:
-        return Task(function)
-    return lambda function: Task(function, **options)
+        return declare(function, {})
+    return lambda function: declare(function, options)
 
 
 class Decorator:
     """What ``@task(...)`` is for the type checker."""
 
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[TaskContext, P], Coroutine[Any, Any, R]], /
+    ) -> AsyncTask[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
     @overload
     def __call__(self, function: Callable[Concatenate[TaskContext, P], R], /) -> Task[P, R]: ...
     @overload

@@ -125,6 +125,8 @@ class Outcome(NamedTuple):
     """Seconds since the body began, at the moment of sending; None when it never began."""
     own: bool = True
     """Settled by the worker that holds the claim (its token goes into the event)."""
+    attempt: int | None = None
+    """Its number, for the event of a result that comes too late."""
 
 
 class Settled(NamedTuple):

@@ -133,7 +133,6 @@ class Order(models.Model):
 
     class Meta:
         ordering = ("-pk",)
-        indexes = (models.Index(fields=("status", "placed_at")),)
 
     def __str__(self) -> str:
         return self.number

@@ -45,21 +45,21 @@ def of_queue(queue: QueueFacts) -> Iterator[Finding]:
         yield Finding(
             id="unknown_task",
             subject=subject,
-            message=f"{queue.unknown_task} due runs name a task that the workers asked do not know.",
+            message=f"{queue.unknown_task} due whose task the workers asked do not know.",
             remedy="Deploy the code that has it, or cancel them: `openqueue_runs list --status queued`.",
         )
     if queue.due and queue.runtime not in config.runtimes:
         yield Finding(
             id="unknown_runtime",
             subject=subject,
-            message=f"{queue.due} runs are due on the runtime {queue.runtime!r}, which the settings do not name.",
+            message=f"{queue.due} due on the runtime {queue.runtime!r}, which the settings do not name.",
             remedy=f"Put {queue.runtime!r} back into OPENQUEUE['RUNTIMES'], or cancel them.",
         )
     elif queue.due and not queue.workers:
         yield Finding(
             id="no_worker",
             subject=subject,
-            message=f"{queue.due} runs are due and no live worker serves the queue.",
+            message=f"{queue.due} due, and no live worker serves the queue.",
             remedy=f"Start one: `openqueue_worker --queues {queue.name}`.",
         )
     elif queue.oldest_due is not None and queue.oldest_due > OVERDUE:
@@ -73,7 +73,7 @@ def of_queue(queue: QueueFacts) -> Iterator[Finding]:
         yield Finding(
             id="unannounced",
             subject=subject,
-            message=f"{queue.unannounced} due runs are not announced, one for {queue.oldest_unannounced:.0f} s.",
+            message=f"{queue.unannounced} due and not announced, one for {queue.oldest_unannounced:.0f} s.",
             remedy=f"See that the runtime {queue.runtime!r} answers and that a worker or `openqueue_scheduler` sweeps.",
         )
 
@@ -87,7 +87,7 @@ def of_claims(claims: Sequence[Held], workers: Sequence[WorkerFacts]) -> Iterato
         yield Finding(
             id="stranded",
             subject="workers",
-            message=f"{stranded} running runs are held by workers whose lease ended more than {patience:.0f} s ago.",
+            message=f"{stranded} running, held by workers whose lease ended more than {patience:.0f} s ago.",
             remedy="Start `openqueue_scheduler`, or a worker without --no-scheduler: its reaper returns them.",
         )
 

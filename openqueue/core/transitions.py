@@ -65,7 +65,15 @@ def report(result: ClaimResult) -> ClaimResult:
 
 def completed(attempt: Claimed, *, result: str | None, age: float) -> Outcome:
     """running -> completed."""
-    return Outcome(attempt.run_id, attempt.token, Kind.COMPLETED, Status.COMPLETED, result=result, age=age)
+    return Outcome(
+        attempt.run_id,
+        attempt.token,
+        Kind.COMPLETED,
+        Status.COMPLETED,
+        result=result,
+        age=age,
+        attempt=attempt.attempt,
+    )
 
 
 def failed(attempt: Claimed, *, reason: Reason, error: dict[str, Any], age: float | None) -> Outcome:
@@ -80,6 +88,7 @@ def failed(attempt: Claimed, *, reason: Reason, error: dict[str, Any], age: floa
         error=codec.encode(error, what="error", limit=2**20),
         data=data,
         age=age,
+        attempt=attempt.attempt,
     )
 
 
@@ -107,13 +116,20 @@ def retrying(
         data=codec.encode(decision, what="event", limit=2**20),
         delay=delay,
         age=age,
+        attempt=attempt.attempt,
     )
 
 
 def cancelled(attempt: Claimed, *, age: float | None) -> Outcome:
     """running -> cancelled."""
     return Outcome(
-        attempt.run_id, attempt.token, Kind.CANCELLED, Status.CANCELLED, reason=Reason.BY_USER, age=age
+        attempt.run_id,
+        attempt.token,
+        Kind.CANCELLED,
+        Status.CANCELLED,
+        reason=Reason.BY_USER,
+        age=age,
+        attempt=attempt.attempt,
     )
 
 
@@ -135,7 +151,6 @@ def lost(run_id: UUID, token: UUID, *, crash_count: int, max_crashes: int, worke
             Status.QUEUED,
             reason=Reason.WORKER_LOST,
             data=data,
-            age=0,
             own=False,
         )
     message = (
@@ -195,6 +210,7 @@ def bisect(outcomes: Sequence[Outcome], *, error: Exception, now: datetime | Non
         error=described,
         age=bad.age,
         own=bad.own,
+        attempt=bad.attempt,
     )
     return settle([clean], now=now)
 

@@ -15,6 +15,8 @@ from django.utils import timezone
 
 WIDEST: Final = 60
 """Characters of a cell."""
+WIDE: Final = 200
+"""Columns of what is no terminal."""
 GAP: Final = "  "
 SCALES: Final = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"))
 
@@ -65,7 +67,7 @@ def plain(text: str) -> str:
 def compact(value: Any) -> str:
     """Return JSON on one line, as wide as the terminal at most."""
     text = json.dumps(value, default=_jsonable, ensure_ascii=False)
-    room = max(WIDEST, shutil.get_terminal_size().columns - 40)
+    room = max(WIDEST, shutil.get_terminal_size(fallback=(WIDE, 24)).columns - 40)
     return plain(text if len(text) <= room else text[: room - 1] + "…")
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db import DatabaseError, InterfaceError, connections, transaction
 from django.db.models import Q
 
+from openqueue import codec
 from openqueue.models import Claim, DeadLetter, Outbox, Run, RunEvent, RunLog, Sweep, Worker
 from openqueue.states import Kind, Reason, Status
 from openqueue.types import (
@@ -173,7 +174,13 @@ class BaseStore:
         if progress:
             RunEvent.objects.using(self.alias).bulk_create(
                 [
-                    RunEvent(run_id=p.run_id, attempt=p.attempt, kind=Kind.PROGRESS, data=p.data, at=moment)
+                    RunEvent(
+                        run_id=p.run_id,
+                        attempt=p.attempt,
+                        kind=Kind.PROGRESS,
+                        data=codec.decode(p.data),  # the column's field writes it as text again
+                        at=moment,
+                    )
                     for p in progress
                 ]
             )
@@ -209,7 +216,7 @@ class BaseStore:
                 [
                     RunEvent(
                         run_id=o.run_id,
-                        attempt=attempts[o.run_id],
+                        attempt=attempts[o.run_id] if o.attempt is None else o.attempt,
                         kind=Kind.LATE_RESULT_DISCARDED,
                         token=o.token,
                         data={"kind": str(o.kind)},

@@ -12,7 +12,7 @@ from openqueue.core import transitions
 from openqueue.errors import UnclearRun
 from openqueue.models import AuditLog, Claim, Outbox, Run, RunEvent
 from openqueue.store import store
-from openqueue.types import LogLine
+from openqueue.types import LogLine, Progress
 from tests.control.builders import ERROR, NOW, claim, clock, end, log_in, make_run, make_worker
 from tests.eventually import eventually
 
@@ -38,6 +38,13 @@ def test_a_run_is_shown_with_all_that_is_on_record():
         ("failed", 1.5, 1),
     ]
     assert [(line.text, line.after, line.level) for line in shown.logs] == [("rendering", 1.0, 20)]
+
+
+def test_progress_is_shown_as_the_task_told_it():
+    run = make_run(status="running")
+    store().note(progress=[Progress(run, 1, '{"percent":50,"message":"half"}')], logs=[])
+    event = runs.show(run).timeline[-1]
+    assert (event.kind, event.data) == ("progress", {"percent": 50, "message": "half"})
 
 
 def test_a_run_is_shown_in_three_statements(django_assert_num_queries):

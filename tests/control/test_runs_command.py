@@ -82,7 +82,7 @@ def test_one_run_is_shown_with_timeline_and_log(manage):
         'arguments {"a": 1, "b": 2}',
         "ValueError: no such order",
         "+0.000 s #0 triggered",
-        '+1.5 s #1 failed {"reason": "error", "error": "ValueError: no such order"}',
+        '+1.5 s #1 failed {"error": "ValueError: no such order", "reason": "error"}',
         r"+1.0 s #1 warning slow \x1b[2Janswer",
     ):
         assert line in lines

@@ -23,7 +23,7 @@ def test_a_degraded_system_says_what_to_do_and_exits_1(manage):
     make_run(queue="email")
     answer = manage("openqueue_status")
     assert answer.code == 1
-    assert "queue email: 1 runs are due and no live worker serves the queue." in answer.out
+    assert "queue email: 1 due, and no live worker serves the queue." in answer.out
     assert "Start one: `openqueue_worker --queues email`." in answer.out
 
 

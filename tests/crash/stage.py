@@ -144,15 +144,12 @@ class Stage:
         self.settings: dict[str, Any] = dict(SETTINGS)
         self.gates = Gates(folder)
         self.workers: list[WorkerProcess] = []
+        self.amnesia = False
+        """The database forgot commits on purpose: what bodies wrote cannot fit what it says."""
 
     def worker(self, *arguments: str, wait: bool = True, port: int | None = None, **settings: Any) -> WorkerProcess:
         """Start a worker; `port` leads it to the database through a proxy."""
-        more = {
-            "OPENQUEUE_TEST_SETTINGS": json.dumps(self.settings | settings),
-            "OPENQUEUE_TEST_GATES": str(self.folder),
-            "PYTHONFAULTHANDLER": "1",
-        }
-        environment = self.environment(**more)
+        environment = self.surroundings(**settings)
         if port is not None:
             url = environment["OPENQUEUE_TEST_POSTGRESQL"]
             environment["OPENQUEUE_TEST_POSTGRESQL"] = f"{url.rpartition(':')[0]}:{port}/"
@@ -160,6 +157,23 @@ class Stage:
         worker = WorkerProcess(environment, log, *(arguments or ("--concurrency", "4")))
         self.workers.append(worker)
         return worker.ready() if wait else worker
+
+    def surroundings(self, **settings: Any) -> dict[str, str]:
+        return self.environment(
+            OPENQUEUE_TEST_SETTINGS=json.dumps(self.settings | settings),
+            OPENQUEUE_TEST_GATES=str(self.folder),
+            PYTHONFAULTHANDLER="1",
+        )
+
+    def client(self, code: str) -> UUID:
+        """Run a process that triggers, prints the run's id and ends in its own way; return the id."""
+        code = f"import os, django; django.setup(); from tests.app.crash_tasks import *\n{code}"
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=self.surroundings(), capture_output=True, text=True, timeout=60,
+            check=False,
+        )  # fmt: skip
+        assert done.stdout, done.stderr
+        return UUID(done.stdout)
 
     def close(self) -> None:
         for worker in self.workers:
@@ -171,6 +185,13 @@ class Stage:
         for model in (Worker, Claim, Outbox, Sweep):
             said += [f"--- {model.__name__}", *(str(row) for row in model.objects.values())]
         return "\n".join(said)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A run known by its id alone."""
+
+    id: UUID
 
 
 def settled(run: Any, status: str = "completed", *, within: float = RECOVERY + 10) -> Run:

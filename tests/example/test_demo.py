@@ -192,7 +192,12 @@ def running(clone: Path, *arguments: str) -> Iterator[Demo]:
     try:
         yield demo
     finally:
-        left = [process for process in (psutil.Process(), *demo.family)[1:] if alive(process)]
+        if demo.process.poll() is None:
+            demo.process.terminate()
+            demo.process.wait(20)
+        for process in filter(alive, demo.family):  # of a test that has failed
+            process.kill()
+        demo.reader.join()
         demo.process.stdout.close()
 
 

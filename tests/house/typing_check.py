@@ -29,7 +29,19 @@ def with_both(ctx: TaskContext, order: int) -> int:
     return order
 
 
+@task
+async def coroutine(order: int) -> int:
+    return order
+
+
+@task(queue="email")
+async def coroutine_with_both(ctx: TaskContext, order: int) -> str:
+    return f"{ctx.run_id}: {order}"
+
+
 def declared() -> None:
+    assert_type(coroutine.trigger(order=1), RunHandle[int])
+    assert_type(coroutine_with_both.trigger(order=1).wait(), str)
     assert_type(plain.trigger(order=1), RunHandle[dict[str, bool]])
     assert_type(plain.trigger(1, copy_to="a@b.example").wait(timeout=10), dict[str, bool])
     assert_type(with_context.trigger(order=1).wait(), str)
@@ -57,6 +69,7 @@ def on_one_occasion() -> None:
 
 
 async def awaited() -> None:
+    assert_type(await coroutine.call(order=1), int)
     run = await with_options.atrigger(order=1)
     assert_type(run, RunHandle[int])
     assert_type(await run.arefresh(), RunHandle[int])

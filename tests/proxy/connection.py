@@ -61,6 +61,8 @@ class Connection:
             if self.aborted:
                 return
             verdict = self.proxy.verdict(self.read(piece))
+            if verdict == "stall":
+                continue
             if verdict == "hold":
                 self.kept = piece
                 self.losing.set()

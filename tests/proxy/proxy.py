@@ -27,6 +27,9 @@ class Proxy:
         self.losing: tuple[bytes, int] | None = None
         self.silent = False
         self.holding: bytes | None = None
+        self.stalling: bytes | None = None
+        self.stalled = 0
+        """How many requests never left, their clients waiting."""
         self.lost = 0
         """How many answers were lost so far."""
         self.held: list[Connection] = []
@@ -49,7 +52,8 @@ class Proxy:
 
     def pass_on(self) -> None:
         """Listen, and let everything through (again)."""
-        self.pause, self.limit, self.losing, self.holding = 0.0, None, None, None
+        self.pause, self.limit = 0.0, None
+        self.losing = self.holding = self.stalling = None
         self.open.set()
         if self._listener is None:
             self._listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
@@ -96,6 +100,10 @@ class Proxy:
         """Keep the next request that says these words, and end its connection: the client is in doubt."""
         self.holding = words
 
+    def stall(self, words: bytes) -> None:
+        """Forward no request that says these words; their clients wait, and the others are served."""
+        self.stalling = words
+
     def deliver(self) -> None:
         """Send the requests that were held back, long after their clients gave up."""
         held, self.held = self.held, []
@@ -105,8 +113,11 @@ class Proxy:
     # --- how it works -----------------------------------------------------------------------------------------
 
     def verdict(self, said: list[bytes]) -> str:
-        """Say what becomes of a request: `pass`, `lose` its answer, or `hold` it back."""
+        """Say what becomes of a request: `pass`, `stall`, `lose` its answer, or `hold` it back."""
         with self._lock:
+            if self.stalling is not None and any(self.stalling in words for words in said):
+                self.stalled += 1
+                return "stall"
             if self.holding is not None and any(self.holding in words for words in said):
                 self.holding = None
                 return "hold"

@@ -6,7 +6,7 @@ import logging
 import sys
 from argparse import ArgumentParser
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from django.core.exceptions import ImproperlyConfigured
@@ -17,6 +17,9 @@ from openqueue.control.run_facts import RunDetail, TimelineEntry
 from openqueue.errors import OpenQueueError
 from openqueue.management import arguments
 from openqueue.management.tables import as_json, compact, fields, moment, plain, span, table
+
+REPEATED: Final = frozenset({"attempt", "max_attempts", "run_id", "message_id", "classification"})
+"""Facts of an event that `show` does not repeat on its line; --json has them all."""
 
 
 class Command(BaseCommand):
@@ -157,10 +160,12 @@ def failure(error: Mapping[str, Any]) -> str:
 
 
 def happened(entry: TimelineEntry) -> str:
-    """Return one line of a timeline."""
-    facts = {key: value for key, value in (entry.data or {}).items() if value is not None}
-    if isinstance(facts.get("error"), dict):
-        facts["error"] = f"{facts['error'].get('type')}: {facts['error'].get('message')}"
+    """Return one line of a timeline: the error first, and nothing that the line says anyway."""
+    facts = dict(entry.data) if isinstance(entry.data, dict) else {"data": entry.data}
+    error = facts.pop("error", None)
+    if isinstance(error, dict):
+        facts = {"error": f"{error.get('type')}: {error.get('message')}"} | facts
+    facts = {key: value for key, value in facts.items() if value is not None and key not in REPEATED}
     by = f"by {plain(entry.actor)}  " if entry.actor else ""
     line = f"  +{span(entry.after):9}  #{entry.attempt} {entry.kind:22}{by}"
     return f"{line}{compact(facts) if facts else ''}".rstrip()

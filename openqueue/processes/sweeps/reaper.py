@@ -43,7 +43,13 @@ class Reaper:
         if lost:
             logger.warning("workers lost", extra={"workers": [str(worker) for worker in lost]})
             orphans = store().orphans(limit=BATCH)
-        return give_back(orphans, now=now)
+        returned = give_back(orphans, now=now)
+        while len(orphans) == BATCH and (orphans := store().orphans(limit=BATCH)):
+            more = give_back(orphans, now=now)
+            if not more:
+                break  # others were faster with all of them: they go on
+            returned += more
+        return returned
 
     def has_watched_long_enough(self) -> bool:
         contact = time.monotonic()

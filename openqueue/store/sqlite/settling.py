@@ -23,10 +23,11 @@ class Settling(Writing):
         with self.writing() as cursor:
             cursor.execute(
                 f"""
-                DELETE FROM openqueue_claim WHERE run_id {IN_JSON} AND token {IN_JSON}
+                DELETE FROM openqueue_claim
+                WHERE run_id {IN_JSON} AND run_id || token {IN_JSON}  -- in pairs: a batch of claims shares its token
                 RETURNING run_id, token, attempt, task_id, concurrency_key, cancel_requested_at, cancel_requested_by
                 """,
-                [json.dumps([run for run, _ in given]), json.dumps(sorted({token for _, token in given}))],
+                [json.dumps([run for run, _ in given]), json.dumps([run + token for run, token in given])],
             )
             fenced = cursor.fetchall()
             cursor.execute(
@@ -47,10 +48,9 @@ class Settling(Writing):
                 )  # fmt: skip
                 if end.again:
                     due, following = text(end.due), attempt if end.released else attempt + 1
-                    keeps = end.released and end.outcome.age is None and attempt == 1
                     places.append(
                         (run, version, following, task, runtime, queue, priority, due, end.due <= moment,
-                         stamp(expires) if keeps else None, key, due)
+                         stamp(expires) if end.expires else None, key, due)
                     )  # fmt: skip
                 settled.append(Settled(UUID(run), UUID(token), end.status))
             cursor.executemany(
@@ -58,8 +58,8 @@ class Settling(Writing):
                 UPDATE openqueue_run
                 SET status = %s, reason = %s, version = %s, result = %s,
                     error = COALESCE(%s, CASE WHEN %s <> 'completed' THEN error END), attempt = %s,
-                    crash_count = crash_count + %s, started_at = COALESCE(%s, started_at), outcome = %s,
-                    finished_at = %s
+                    crash_count = crash_count + %s, started_at = COALESCE(%s, started_at),
+                    expires_at = CASE WHEN %s THEN expires_at END, outcome = %s, finished_at = %s
                 WHERE id = %s
                 """,
                 changes,
@@ -73,7 +73,19 @@ class Settling(Writing):
 class Ending:
     """What one outcome makes of its run: the same rules as settle.sql says them."""
 
-    __slots__ = ("actor", "again", "data", "due", "kind", "moment", "outcome", "reason", "released", "status")
+    __slots__ = (
+        "actor",
+        "again",
+        "data",
+        "due",
+        "expires",
+        "kind",
+        "moment",
+        "outcome",
+        "reason",
+        "released",
+        "status",
+    )
 
     def __init__(self, outcome: Outcome, *, cancelled: bool, actor: str, moment: datetime) -> None:
         cancelled = cancelled and outcome.status in {Status.RETRYING, Status.QUEUED}
@@ -85,6 +97,7 @@ class Ending:
         self.due = moment + timedelta(seconds=outcome.delay)
         self.released = outcome.kind == Kind.RELEASED
         self.again = self.status in {Status.RETRYING, Status.QUEUED}
+        self.expires = self.released and outcome.age is None  # it has not begun
         self.data = outcome.data
         if self.status == Status.RETRYING and outcome.data:
             self.data = f'{outcome.data[:-1]},"next_run_at":"{self.due.isoformat()}"}}'
@@ -96,4 +109,4 @@ class Ending:
         begun = None if age is None else text(self.moment - timedelta(seconds=age))
         outcome, finished = (None, None) if self.again else (status, text(self.moment))
         return (status, self.reason.value, version, self.outcome.result, error, status, number, crashes, begun,
-                outcome, finished, run)  # fmt: skip
+                self.expires or not self.again, outcome, finished, run)  # fmt: skip

@@ -11,7 +11,8 @@
 -- ``= ANY (ARRAY[x])`` is ``= x`` that the planner cannot merge or hash, so that only an index lookup a row is left.
 -- With plain ``=`` it now and then walked a whole index for each row, since it believed the table empty.
 --
--- released refunds the attempt; worker_lost charges a crash; a cancel request beats putting the run back.
+-- released refunds the attempt; worker_lost charges a crash; a cancel request beats putting the run back. What is put
+-- back after it has begun does not expire any more.
 WITH given AS (
     SELECT *
     FROM unnest(
@@ -46,12 +47,13 @@ WITH given AS (
         attempt = CASE WHEN e.released AND e.status = 'queued' THEN e.attempt - 1 ELSE e.attempt END,
         crash_count = CASE WHEN e.lost THEN r.crash_count + 1 ELSE r.crash_count END,
         started_at = CASE WHEN e.age IS NULL THEN r.started_at ELSE e.now - e.age * interval '1 second' END,
+        expires_at = CASE WHEN e.status NOT IN ('retrying', 'queued') OR e.released AND e.age IS NULL THEN r.expires_at END,
         outcome = CASE WHEN e.status NOT IN ('retrying', 'queued') THEN e.status END,
         finished_at = CASE WHEN e.status NOT IN ('retrying', 'queued') THEN e.now END
     FROM ended AS e
     WHERE r.id = ANY (ARRAY[e.run_id])
     RETURNING r.id, r.version, r.status, r.queue, r.runtime, r.priority, r.expires_at, e.token, e.own, e.released,
-        e.age, e.attempt, e.task_id, e.concurrency_key, e.kind, e.actor, e.data, e.due_at, e.now
+        e.attempt, e.task_id, e.concurrency_key, e.kind, e.actor, e.data, e.due_at, e.now
 ), event AS (
     INSERT INTO openqueue_runevent (run_id, version, attempt, kind, token, actor, data, at)
     SELECT id, version, attempt, kind, CASE WHEN own THEN token END, actor, data, now FROM run
@@ -61,7 +63,7 @@ WITH given AS (
         announce_at, tries
     )
     SELECT id, version, CASE WHEN released THEN attempt ELSE attempt + 1 END, task_id, runtime, queue, priority,
-        due_at, due_at <= now, CASE WHEN released AND age IS NULL AND attempt = 1 THEN expires_at END,
+        due_at, due_at <= now, expires_at,
         concurrency_key, due_at, 0
     FROM run
     WHERE status IN ('retrying', 'queued')
