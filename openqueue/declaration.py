@@ -67,8 +67,8 @@ class Task(Generic[P, R]):
         self.is_async = inspect.iscoroutinefunction(function)
         self.concurrency = concurrency
         self.on_worker_lost = on_worker_lost
-        self.retry_on = None if retry_on is None else tuple(retry_on)
-        self.no_retry_on = tuple(no_retry_on)
+        self.retry_on = None if retry_on is None else exceptions("retry_on", retry_on)
+        self.no_retry_on = exceptions("no_retry_on", no_retry_on)
         self.secret = tuple(secret)
         self.api_enqueueable = api_enqueueable
         self.hooks = {
@@ -78,10 +78,22 @@ class Task(Generic[P, R]):
             "failure": on_failure,
             "cancel": on_cancel,
         }
+        self.check_names()
         registry.add(self, given_id=id)
 
     def __repr__(self) -> str:
         return f"<Task {self.given_id or self.function.__qualname__}>"
+
+    def check_names(self) -> None:
+        """Refuse a hook that cannot be called, and a secret that no argument bears: it would be stored in clear."""
+        for name, hook in self.hooks.items():
+            if hook is not None and not callable(hook):
+                raise TaskDeclarationError(f"on_{name}={hook!r} must be a function")
+        unknown = [name for name in self.secret if name not in self.signature.parameters]
+        if unknown and self.signature.rest is None and self.signature.schema is None:
+            raise TaskDeclarationError(
+                f"secret= names {', '.join(unknown)}, which the function does not take"
+            )
 
     @functools.cached_property
     def id(self) -> str:
@@ -168,6 +180,14 @@ def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     if function is not None:
         return declare(function, {})
     return lambda function: declare(function, options)
+
+
+def exceptions(name: str, kinds: Any) -> tuple[type[BaseException], ...]:
+    if not isinstance(kinds, list | tuple | set | frozenset) or not all(
+        isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds
+    ):
+        raise TaskDeclarationError(f"{name}={kinds!r} must be a list of exception types")
+    return tuple(kinds)
 
 
 class Decorator:

@@ -49,7 +49,7 @@ class Options:
             wrong.append(f"priority={given.priority!r} must be a whole number from {LOWEST} to {HIGHEST}")
         if not is_whole(given.max_attempts) or not 1 <= given.max_attempts <= 10_000:
             wrong.append(f"max_attempts={given.max_attempts!r} must be a whole number from 1 to 10000")
-        if isinstance(given.tags, str) or not all(isinstance(tag, str) for tag in given.tags):
+        if not isinstance(given.tags, list | tuple) or not all(isinstance(tag, str) for tag in given.tags):
             wrong.append(f"tags={given.tags!r} must be a list of strings")
         if not isinstance(given.meta, Mapping):
             wrong.append(f"meta={given.meta!r} must be a dictionary")

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from asgiref.sync import sync_to_async
 
-from openqueue import codec, registry, retry, secrets
+from openqueue import codec, registry, retry, runtimes, secrets
 from openqueue.conf import config
 from openqueue.core import trigger as core
-from openqueue.errors import PayloadInvalid, TaskDeclarationError
+from openqueue.errors import PayloadInvalid, TaskDeclarationError, UnsupportedCapability
 from openqueue.handle import RunHandle
 from openqueue.ids import uuid7
 from openqueue.options import NAMES, Options
@@ -131,6 +131,11 @@ class Facts:
     @classmethod
     def of(cls, task: Task[Any, Any], options: Options) -> Facts:
         runtime = config.runtime_of(options.queue).alias
+        if options.priority and not runtimes.get(runtime).capabilities.priorities:
+            raise UnsupportedCapability(
+                f"priority={options.priority}, but the runtime of queue {options.queue!r} knows no priorities. "
+                f"{UnsupportedCapability.__doc__}"
+            )
         changed: dict[str, Any] = {}
         if options.timeout != task.options.timeout:
             changed["timeout"] = options.timeout
@@ -151,19 +156,21 @@ def trigger_many(calls: Iterable[Bound[Any]]) -> list[RunHandle[Any]]:
 
     Raises:
         TriggerNotAtomic: the open transaction is of another database.
+        UnsupportedCapability: an option that the queue's runtime cannot keep.
     """
     bound = list(calls)
     if not bound:
         return []
-    traceparent = otel.capture()
-    facts: dict[tuple[int, int], Facts] = {}
-    runs = []
-    for call in bound:
-        key = (id(call.task), id(call.options))
-        if key not in facts:
-            facts[key] = Facts.of(call.task, call.options)
-        runs.append(call.new_run(traceparent=traceparent, facts=facts[key]))
-    core.trigger(runs, atomic=all(call.options.atomic for call in bound))
+    with otel.producer_span(bound[0].task.id, queue=bound[0].options.queue, count=len(bound)):
+        traceparent = otel.capture()
+        facts: dict[tuple[int, int], Facts] = {}
+        runs = []
+        for call in bound:
+            key = (id(call.task), id(call.options))
+            if key not in facts:
+                facts[key] = Facts.of(call.task, call.options)
+            runs.append(call.new_run(traceparent=traceparent, facts=facts[key]))
+        core.trigger(runs, atomic=all(call.options.atomic for call in bound))
     now = datetime.now(UTC)
     return [
         RunHandle(

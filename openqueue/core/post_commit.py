@@ -141,7 +141,13 @@ publisher = Publisher()
 
 
 def announce_on_commit(alias: str, messages: Sequence[Message]) -> None:
-    """Hand messages to this process's publisher when the transaction of OpenQueue's database commits."""
+    """Hand messages to this process's publisher when the transaction of OpenQueue's database commits.
+
+    Under manual transaction management (autocommit off) Django tells no one of the commit: the sweep announces.
+    """
+    connection = transaction.get_connection(config.database)
+    if not connection.in_atomic_block and not connection.get_autocommit():
+        return
     transaction.on_commit(partial(put, alias, messages), using=config.database, robust=True)
 
 

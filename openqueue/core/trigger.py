@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from django.db import connections
 
@@ -28,8 +28,9 @@ def trigger(runs: Sequence[NewRun], *, atomic: bool = True, now: datetime | None
         refuse_other_transaction()
     transitions.create(runs, now=now)
     due: dict[str, list[Message]] = defaultdict(list)
+    clock = now or datetime.now(UTC)  # only to choose who is announced now: the database decides what is due
     for run in runs:
-        if not run.delay and run.run_at is None:
+        if run.delay <= 0 and (run.run_at is None or run.run_at <= clock):
             due[run.runtime].append(Message(run.id, 1, run.task_id, run.queue, 1, run.priority))
     for alias, messages in due.items():
         post_commit.announce_on_commit(alias, messages)

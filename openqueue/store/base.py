@@ -273,6 +273,7 @@ class BaseStore:
         self,
         *,
         runtime: str,
+        queues: Sequence[str],
         known: Sequence[str],
         older_than: timedelta,
         limit: int,
@@ -282,7 +283,11 @@ class BaseStore:
         moment = self.clock(now)
         with self.atomic():
             rows = Outbox.objects.using(self.alias).filter(
-                ready=True, runtime=runtime, due_at__lte=moment - older_than, announce_at__lte=moment
+                ready=True,
+                runtime=runtime,
+                queue__in=queues,
+                due_at__lte=moment - older_than,
+                announce_at__lte=moment,
             )
             found = list(self.locked(rows.exclude(task_id__in=known)).order_by("run_id")[:limit])
             for row in found:

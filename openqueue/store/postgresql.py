@@ -34,6 +34,8 @@ PREPARED: Final = frozenset(
 """The statements that run all the time. The others are planned each time, for the tables as they are then."""
 PINS: Final = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off"
 """A plan made while the tables were small would read them from end to end when they are large."""
+COLUMNS: Final = Outcome._fields.index("attempt")
+"""What settle.sql takes of an outcome."""
 thread = threading.local()
 
 
@@ -183,20 +185,20 @@ class PostgreSQLStore(BaseStore):
                 "now": now,
             },
         )
-        told: dict[UUID, Answer] = {}
+        told: dict[tuple[UUID, int], Answer] = {}
         mine, put_back, taken = [], [], []
         for answer, *row in rows:
             if answer == "inconsistent":
                 taken.append(row[5])
             elif answer == "claimed":
                 mine.append(claimed(request, row))
-                told[row[0]] = "claimed"
+                told[row[0], row[1]] = "claimed"
             elif answer == "later":
-                told[row[0]] = "later"
+                told[row[0], row[1]] = "later"
             else:
                 put_back.append(Deferred(row[0], row[1], row[3], row[2], answer))
-                told[row[0]] = "deferred"
-        answers = {(run, seq): told.get(run, "gone") for run, seq in asked}
+                told[row[0], row[1]] = "deferred"
+        answers = {key: told.get(key, "gone") for key in asked}
         return ClaimResult(
             claimed=mine, deferred=put_back, inconsistent=without_run(taken, mine), answers=answers
         )
@@ -204,7 +206,7 @@ class PostgreSQLStore(BaseStore):
     def settle(self, outcomes: Sequence[Outcome], *, now: datetime | None = None) -> list[Settled]:
         ordered = sorted(outcomes, key=lambda o: o.run_id.int)
         runs, tokens, kinds, statuses, reasons, results, errors, datas, delays, ages, owns = zip(
-            *ordered, strict=True
+            *(outcome[:COLUMNS] for outcome in ordered), strict=True
         )
         rows = self.run(
             "settle",

@@ -29,6 +29,25 @@ def capture() -> str | None:
     return f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
 
 
+def producer_span(task_id: str, *, queue: str, count: int) -> AbstractContextManager[Any]:
+    """Return the block in which runs are created: the span that their bodies will name as their parent."""
+    if not AVAILABLE:
+        return NOTHING
+    from opentelemetry import trace  # noqa: PLC0415  # optional dependency
+
+    if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+        return NOTHING
+    facts: dict[str, Any] = {
+        "messaging.system": "openqueue",
+        "messaging.operation.type": "send",
+        "messaging.destination.name": queue,
+        "messaging.batch.message_count": count,
+    }
+    return trace.get_tracer("openqueue").start_as_current_span(
+        f"trigger {task_id}", kind=trace.SpanKind.PRODUCER, attributes=facts
+    )
+
+
 def consumer_span(
     traceparent: str | None, *, name: str, facts: Callable[[], dict[str, Any]]
 ) -> AbstractContextManager[Any]:

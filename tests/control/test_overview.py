@@ -85,7 +85,10 @@ def test_rows_that_fell_due_while_nobody_sweeps_are_a_finding():
 def test_runs_of_a_task_that_no_worker_knows_are_a_finding():
     make_worker()
     make_run(at=ago(seconds=30))
-    assert store().defer_unknown(runtime="default", known=["other"], older_than=timedelta(0), limit=10)
+    put_back = store().defer_unknown(
+        runtime="default", queues=["default"], known=["other"], older_than=timedelta(0), limit=10
+    )
+    assert put_back
     assert findings() == {("unknown_task", "queue default")}
 
 

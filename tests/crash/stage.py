@@ -173,7 +173,7 @@ class Stage:
             check=False,
         )  # fmt: skip
         assert done.stdout, done.stderr
-        return UUID(done.stdout)
+        return UUID(done.stdout.strip())
 
     def close(self) -> None:
         for worker in self.workers:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from email import message_from_bytes
@@ -82,3 +85,25 @@ def triggered() -> Callable[[str], list[dict[str, Any]]]:
         return [run.payload for run in Run.objects.filter(task_id=task_id).order_by("pk")]
 
     return payloads
+
+
+@pytest.fixture
+def manage(tmp_path: Path, provider: Any) -> Callable[..., str]:
+    """Run a command of a shop on SQLite in a process of its own; return what it printed."""
+    environ = os.environ | {
+        "DATABASE_URL": "",
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "PYTHONPATH": str(EXAMPLE.parent),
+        "SHOP_PROVIDER_URL": provider.url,
+        "SHOP_VAR_DIR": str(tmp_path),
+    }
+
+    def run(*arguments: str, **more: str) -> str:
+        command = [sys.executable, "manage.py", *arguments]
+        done = subprocess.run(
+            command, cwd=EXAMPLE, env=environ | more, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run

@@ -60,7 +60,11 @@ class FakeWorker:
         return ClaimRequest(worker_id=self.id, token=uuid4(), known=self.known, excluded=self.excluded)
 
     def claim(
-        self, limit: int = 100, *, queues: Iterable[str] = ("default",), rooms: Mapping[str, int] | None = None
+        self,
+        limit: int = 100,
+        *,
+        queues: Iterable[str] = ("default",),
+        rooms: Mapping[str, int] | None = None,
     ) -> list[Claimed]:
         rooms = dict(rooms or dict.fromkeys(queues, limit))
         found = transitions.claim_due(

@@ -135,7 +135,12 @@ def test_deferring_an_unknown_task_takes_longer_each_time_until_ten(clock: Clock
         clock.now = Outbox.objects.get().announce_at + timedelta(seconds=5)
         before = clock.now
         (deferred,) = store().defer_unknown(
-            runtime="default", known=[TASK], older_than=timedelta(seconds=5), limit=9, now=clock.now
+            runtime="default",
+            queues=["default"],
+            known=[TASK],
+            older_than=timedelta(seconds=5),
+            limit=9,
+            now=clock.now,
         )
         waits.append((Outbox.objects.get().announce_at - before).total_seconds())
     assert deferred == (run, 1, "test.gone", 10)
@@ -148,7 +153,12 @@ def test_a_known_task_and_a_fresh_row_are_not_deferred(clock: Clock):
     fleet.make_run(clock, task_id="test.gone")
     clock.pass_(4)
     wait = timedelta(seconds=5)
-    assert store().defer_unknown(runtime="default", known=[TASK], older_than=wait, limit=9, now=clock.now) == []
+    assert (
+        store().defer_unknown(
+            runtime="default", queues=["default"], known=[TASK], older_than=wait, limit=9, now=clock.now
+        )
+        == []
+    )
 
 
 # --- messages -----------------------------------------------------------------------------------------------------

@@ -91,7 +91,14 @@ def test_a_late_result_leaves_one_event_that_names_its_attempt(clock: Clock, wor
     assert event.data == {"kind": "failed"}
     assert successor.settle(completes(attempt)) == ["completed"]
     assert worker.settle(completes(zombie)) == [], "nor after the end"
-    assert fleet.story(run) == ["triggered", "started", "worker_lost", "started", "late_result_discarded", "completed"]
+    assert fleet.story(run) == [
+        "triggered",
+        "started",
+        "worker_lost",
+        "started",
+        "late_result_discarded",
+        "completed",
+    ]
     history.verify()
 
 
@@ -168,6 +175,7 @@ def test_an_unknown_run_cannot_be_cancelled(clock: Clock, worker: FakeWorker):
     assert cancellation.cancel([worker.id], actor="") == {worker.id: "missing"}
 
 
+@pytest.mark.django_db(transaction=True)
 def test_one_row_that_the_database_refuses_fails_alone(clock: Clock, worker: FakeWorker):
     fleet.make_run(clock, runs=9)
     attempts = worker.claim()
@@ -263,7 +271,9 @@ def test_a_claim_that_came_after_the_mark_comes_back_too(clock: Clock, worker: F
 # --- refunds ------------------------------------------------------------------------------------------------------
 
 
-def test_a_run_released_before_it_began_keeps_its_attempt_and_its_time_to_live(clock: Clock, worker: FakeWorker):
+def test_a_run_released_before_it_began_keeps_its_attempt_and_its_time_to_live(
+    clock: Clock, worker: FakeWorker
+):
     run = fleet.make_run(clock, ttl=60)
     expires = Outbox.objects.get().expires_at
     (attempt,) = worker.claim()
@@ -301,7 +311,9 @@ def test_a_retry_decision_has_its_eight_fields(clock: Clock, worker: FakeWorker)
     worker.settle(retries(*worker.claim(), 7))
     (event,) = fleet.events(run, "retrying")
     assert set(transitions.RETRIED_FIELDS) <= set(event.data)
-    assert event.data["next_run_at"].startswith((clock.now + timedelta(seconds=7)).strftime("%Y-%m-%dT%H:%M:%S"))
+    assert event.data["next_run_at"].startswith(
+        (clock.now + timedelta(seconds=7)).strftime("%Y-%m-%dT%H:%M:%S")
+    )
     assert (event.data["attempt"], event.data["classification"]) == (1, "retryable")
     assert Outbox.objects.get().due_at == clock.now + timedelta(seconds=7)
 
@@ -319,7 +331,9 @@ def test_an_operator_s_retry_starts_a_new_cycle(clock: Clock, worker: FakeWorker
     run = fleet.make_run(clock, max_attempts=1, ttl=60)
     worker.settle(fails(*worker.claim()))
     error = row(run).error
-    assert transitions.requeue([run], actor="anna", head_start=0, now=clock.now) == [(run, 4, "default", "default")]
+    assert transitions.requeue([run], actor="anna", head_start=0, now=clock.now) == [
+        (run, 4, "default", "default")
+    ]
     again = row(run)
     assert (again.status, again.cycle, again.attempt, again.crash_count) == ("queued", 2, 0, 0)
     assert (again.error, again.outcome, again.finished_at, again.started_at) == (None, None, None, None)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Final
 
-from django.db import connections
+from django.db import DatabaseError, InterfaceError, connections
 
 from openqueue import codec, retry, secrets
 from openqueue.conf import config
@@ -22,6 +23,8 @@ from openqueue.processes.worker.job import Job, context_of
 from openqueue.states import Reason
 from openqueue.telemetry import otel
 from openqueue.types import Outcome
+
+logger = logging.getLogger("openqueue")
 
 EMPTY: Final = "{}"
 
@@ -46,9 +49,7 @@ def call(job: Job, *, reporter: Reporter) -> Outcome:
     ) as span:
         try:
             kwargs = arguments(job)
-        except (
-            Exception
-        ) as error:  # the stored payload no longer fits: user-declared types may raise anything
+        except Exception as error:  # the stored payload no longer fits: declared types may raise anything
             return refused(job, error=error)
         context = job.context = context_of(job, reporter=reporter)
         mark = current.set(context)
@@ -56,7 +57,9 @@ def call(job: Job, *, reporter: Reporter) -> Outcome:
         try:
             function = job.task.function
             result = function(context, **kwargs) if job.task.signature.takes_context else function(**kwargs)
+            job.leave_body()
         except BaseException as error:  # SystemExit and the like are the body's failure, not ours
+            job.leave_body()
             otel.record(span, error)
             return unhappy(job, error=error)
         finally:
@@ -130,13 +133,16 @@ def clean_connections() -> None:
     for connection in connections.all(initialized_only=True):
         if connection.connection is None:
             continue
-        if connection.in_atomic_block or not connection.get_autocommit():
-            connection.in_atomic_block = False
-            connection.savepoint_ids = []
-            connection.needs_rollback = False
-            connection.close()
-        else:
-            connection.close_if_unusable_or_obsolete()
+        try:
+            if connection.in_atomic_block or not connection.get_autocommit():
+                connection.in_atomic_block = False
+                connection.savepoint_ids = []
+                connection.needs_rollback = False
+                connection.close()
+            else:
+                connection.close_if_unusable_or_obsolete()
+        except (DatabaseError, InterfaceError):
+            logger.info("a body left a connection that could not be closed", exc_info=True)
 
 
 def span_facts(job: Job) -> dict[str, Any]:

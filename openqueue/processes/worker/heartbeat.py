@@ -61,8 +61,7 @@ class Heartbeat:
                 "declared lost, going on as a new incarnation", extra={"worker": str(self.ledger.worker_id)}
             )
             self.registered = False
-            self.ledger.reincarnate()
-            self.drop_old()
+            self.ledger.reincarnate()  # bodies of the old one go on, fenced by their tokens
             return self.step()
         self.ledger.beaten(sent_at)
         self.cancel([claim for claim in beat.held if claim.cancel_requested])
@@ -85,12 +84,6 @@ class Heartbeat:
             lease=config.lease,
         )
         self.registered = True
-
-    def drop_old(self) -> None:
-        """Bodies of the old incarnation are fenced; those that run are told to stop."""
-        for job in self.ledger.unfinished():
-            if job.attempt.worker_id != self.ledger.worker_id:
-                interrupt(job)
 
     def cancel(self, claims: Sequence[Held]) -> None:
         for claim in claims:

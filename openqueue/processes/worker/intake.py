@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 from django.db import DatabaseError, InterfaceError, OperationalError
 
 from openqueue import registry, runtimes
-from openqueue.conf import config
+from openqueue.conf import DEFAULT_QUEUE, config
 from openqueue.core import transitions
 from openqueue.models import DeadLetter
 from openqueue.processes.worker.job import Job
@@ -28,6 +28,9 @@ logger = logging.getLogger("openqueue")
 
 WAIT: Final = 1.0
 """Seconds that one `receive` waits at most, so that pause and stop are heard."""
+DISCOVER_EVERY: Final = 2.0
+RESERVED: Final = "openqueue-"
+"""Queues of OpenQueue's own: served only by who names them."""
 UNKNOWN_EVERY: Final = 5.0
 UNKNOWN_AGE: Final = 5.0
 UNKNOWN_TRIES: Final = 10
@@ -39,9 +42,18 @@ class Intake:
     """Receives, claims, acknowledges, submits. `step` is one round."""
 
     def __init__(
-        self, runtime: Runtime, *, queues: Sequence[str], ledger: Ledger, submit: Callable[[Job], None]
+        self,
+        runtime: Runtime,
+        *,
+        queues: Sequence[str],
+        ledger: Ledger,
+        submit: Callable[[Job], None],
+        discovers: bool = False,
     ) -> None:
         self.runtime = runtime
+        self.discovers = discovers
+        """Serve also queues that nobody named and that hold due rows."""
+        self.discovered_at = float("-inf")
         self.queues = list(queues)
         self.ledger = ledger
         self.submit = submit
@@ -62,13 +74,16 @@ class Intake:
             self.ledger.room_changed.wait(0.05)
             self.ledger.room_changed.clear()
             return 0
+        if self.discovers and time.monotonic() - self.discovered_at > DISCOVER_EVERY:
+            self.discover()
         if self.consumer is None:
             self.runtime.declare(self.queues)
+            self.paused = set()
             self.consumer = self.runtime.consumer(self.queues, prefetch=self.ledger.slots)
         received = self.consumer.receive(limit=room, timeout=0 if self.hungry else WAIT)
         if (
             self.closed.is_set() or not self.ledger.sure
-        ):  # stopped while it waited, or asleep with the whole process
+        ):  # stopped while it waited, or asleep with the process
             if not isinstance(received, Due):
                 self.consumer.release(received)
             return 0
@@ -76,6 +91,16 @@ class Intake:
         self.hungry = claimed > 0
         self.ledger.backlog = claimed >= room
         return claimed
+
+    def discover(self) -> None:
+        """Look for due rows in queues that neither settings nor tasks name: `using(queue=...)` may make up any."""
+        self.discovered_at = time.monotonic()
+        found = [name for name in store().outbox_queues(runtime=self.runtime.alias) if not is_reserved(name)]
+        if fresh := sorted(set(found) - set(self.queues)):
+            self.queues += fresh
+            if self.consumer is not None:
+                self.consumer.close()
+                self.consumer = None
 
     # --- the database runtime ------------------------------------------------------------------------------------
 
@@ -113,7 +138,11 @@ class Intake:
         """Rows that nobody took for a while and that we have no task for: later each time, then failed."""
         self.unknown_at = time.monotonic()
         deferred = store().defer_unknown(
-            runtime=self.runtime.alias, known=known, older_than=timedelta(seconds=UNKNOWN_AGE), limit=100
+            runtime=self.runtime.alias,
+            queues=self.queues,
+            known=known,
+            older_than=timedelta(seconds=UNKNOWN_AGE),
+            limit=100,
         )
         self.refuse([(run, seq, task) for run, seq, task, tries in deferred if tries >= UNKNOWN_TRIES])
 
@@ -126,7 +155,7 @@ class Intake:
 
     # --- messages ---------------------------------------------------------------------------------------------------
 
-    def claim_receipts(self, receipts: Sequence[Receipt]) -> int:
+    def claim_receipts(self, receipts: Sequence[Receipt], *, nowait: bool = False) -> int:
         named: dict[tuple[UUID, int], list[Receipt]] = {}
         for receipt in receipts:
             try:
@@ -145,7 +174,7 @@ class Intake:
         announcements = list(named)
 
         def ask(request: ClaimRequest) -> ClaimResult:
-            result.append(transitions.claim_named(request, announcements=announcements))
+            result.append(transitions.claim_named(request, announcements=announcements, nowait=nowait))
             return result[-1]
 
         assert self.consumer is not None  # noqa: S101  # receipts come from it
@@ -156,7 +185,7 @@ class Intake:
             if transitions.connection_is_gone(error) or len(announcements) == 1:
                 self.consumer.release([r for some in named.values() for r in some])
                 raise
-            return sum(self.claim_receipts(some) for some in named.values())
+            return sum(self.claim_receipts(some, nowait=True) for some in named.values())
         answers = result[-1].answers or {}
         self.consumer.ack([r for key, some in named.items() if key in answers for r in some])
         self.refuse(
@@ -227,24 +256,27 @@ class Intake:
             self.consumer.wake()
 
 
+def is_reserved(queue: str) -> bool:
+    return queue.startswith(RESERVED)
+
+
 def serving(queues: Sequence[str] | None, *, runtime: str | None) -> dict[str, list[str]]:
     """Return which queues a worker serves, by runtime alias: those named, or all that settings and tasks know."""
-    if queues is None:
-        names = {task.options.queue for task in registry.every()} | set(config.queues) | {"default"}
-        queues = sorted(names)
     by_runtime: dict[str, list[str]] = {}
+    if queues is None:
+        by_runtime = {alias: [] for alias in config.runtimes}
+        names = {task.options.queue for task in registry.every()} | set(config.queues) | {DEFAULT_QUEUE}
+        queues = sorted(name for name in names if not is_reserved(name))
     for queue in queues:
-        alias = config.runtime_of(queue).alias
-        if runtime is None or alias == runtime:
-            by_runtime.setdefault(alias, []).append(queue)
-    return by_runtime
+        by_runtime.setdefault(config.runtime_of(queue).alias, []).append(queue)
+    return {alias: some for alias, some in by_runtime.items() if runtime is None or alias == runtime}
 
 
 def open_intakes(
-    by_runtime: dict[str, list[str]], *, ledger: Ledger, submit: Callable[[Job], None]
+    by_runtime: dict[str, list[str]], *, ledger: Ledger, submit: Callable[[Job], None], discovers: bool
 ) -> list[Intake]:
-    """Return one intake a runtime."""
+    """Return one intake a runtime; ``discovers``: serve also queues that nobody named."""
     return [
-        Intake(runtimes.get(alias), queues=queues, ledger=ledger, submit=submit)
+        Intake(runtimes.get(alias), queues=queues, ledger=ledger, submit=submit, discovers=discovers)
         for alias, queues in by_runtime.items()
     ]

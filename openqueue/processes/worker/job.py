@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 import time
 from collections.abc import Callable
@@ -45,6 +46,13 @@ class Job:
         """Seconds since the body began."""
         return None if self.begun_at is None else time.monotonic() - self.begun_at
 
+    def leave_body(self) -> None:
+        """Close the door to the timekeeper's exception; take back one that is already on its way."""
+        with self.guard:
+            self.running = False
+            if self.interrupted:
+                throw(self.thread_id, None)
+
     def mask(self, value: Any) -> Any:
         """Return a JSON value without this run's secrets: for errors, results, logs and progress."""
         if self.unsealed is None:
@@ -72,4 +80,11 @@ def context_of(job: Job, *, reporter: Reporter | None = None) -> TaskContext:
         timeout=job.timeout,
         reporter=reporter,
         mask=None if job.unsealed is None else job.mask,
+    )
+
+
+def throw(thread_id: int, error: type[BaseException] | None) -> None:
+    """Set, or with None clear, the asynchronous exception of a thread (CPython's own means for this)."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(thread_id), None if error is None else ctypes.py_object(error)
     )

@@ -7,7 +7,6 @@ slot is replaced.
 
 from __future__ import annotations
 
-import ctypes
 import heapq
 import logging
 import threading
@@ -18,7 +17,7 @@ from typing import Final
 
 from openqueue.errors import TaskCancelled, TaskTimeout
 from openqueue.processes.worker import body
-from openqueue.processes.worker.job import Job
+from openqueue.processes.worker.job import Job, throw
 from openqueue.types import Outcome
 
 logger = logging.getLogger("openqueue")
@@ -54,12 +53,9 @@ class Timekeeper(threading.Thread):
         return self.unwatch(job, outcome)
 
     def unwatch(self, job: Job, outcome: Outcome) -> Outcome:
-        """Close the door to the exception; swallow one that is already on its way."""
+        """Swallow an exception that was on its way when the body ended."""
         try:
-            with job.guard:
-                job.running = False
-                if job.interrupted:
-                    throw(job.thread_id, None)
+            job.leave_body()
         except TaskTimeout:
             job.running = False
         return outcome
@@ -110,10 +106,3 @@ class Timekeeper(threading.Thread):
         with self.changed:
             self.stopped = True
             self.changed.notify()
-
-
-def throw(thread_id: int, error: type[BaseException] | None) -> None:
-    """Set, or with None clear, the asynchronous exception of a thread (CPython's own means for this)."""
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(
-        ctypes.c_ulong(thread_id), None if error is None else ctypes.py_object(error)
-    )

@@ -6,7 +6,10 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from queue import Empty, SimpleQueue
 from typing import Final
+
+from django.db import DatabaseError, InterfaceError, connections
 
 from openqueue import registry, signals
 from openqueue.conf import config
@@ -18,7 +21,7 @@ from openqueue.processes.worker import heartbeat
 from openqueue.processes.worker.capture import LogCapture
 from openqueue.processes.worker.executor import Executor
 from openqueue.processes.worker.heartbeat import Heartbeat
-from openqueue.processes.worker.intake import open_intakes, serving
+from openqueue.processes.worker.intake import RESERVED, open_intakes, serving
 from openqueue.processes.worker.job import Job
 from openqueue.processes.worker.ledger import Ledger
 from openqueue.processes.worker.recorder import Recorder
@@ -30,6 +33,7 @@ logger = logging.getLogger("openqueue")
 
 WATCH: Final = 0.8
 """Seconds between looks at paused queues; also how often the main thread wakes."""
+FAREWELL: Final = 2.0
 LAST_WRITE: Final = 5.0
 """Seconds that the recorder has to write the last outcomes when the process must end."""
 
@@ -50,12 +54,15 @@ class Worker:
         self.by_runtime = serving(queues, runtime=runtime)
         self.queues = sorted(queue for some in self.by_runtime.values() for queue in some)
         self.drain, self.once = drain, once
+        self.discovers = queues is None
         self.ledger = Ledger(slots=slots, lease=config.lease.total_seconds())
         self.recorder = Recorder(ledger=self.ledger)
         self.timekeeper = Timekeeper(give_up=self.give_up)
         self.executor = Executor(ledger=self.ledger, recorder=self.recorder, timekeeper=self.timekeeper)
         self.recorder.afterwards = self.executor.afterwards
-        self.intakes = open_intakes(self.by_runtime, ledger=self.ledger, submit=self.executor.submit)
+        self.intakes = open_intakes(
+            self.by_runtime, ledger=self.ledger, submit=self.executor.submit, discovers=self.discovers
+        )
         self.heartbeat = Heartbeat(
             ledger=self.ledger,
             runtimes=list(self.by_runtime),
@@ -64,8 +71,9 @@ class Worker:
             obey=self.obey,
         )
         self.capture = LogCapture(self.recorder)
-        self.stopped = threading.Event()
-        self.hurried = threading.Event()
+        self.wishes: SimpleQueue[str] = SimpleQueue()
+        """What asks the main thread to stop. Its put() may interrupt itself, as a signal handler does; an Event's
+        set() may not."""
         self.loops: dict[str, Loop] = {
             "heartbeat": Loop("heartbeat", self.heartbeat.step, every=heartbeat.every())
         }
@@ -83,13 +91,9 @@ class Worker:
     def run(self) -> int:
         """Serve until `stop`; return the exit code: 0, or 75 when a body could not be interrupted."""
         self.start()
-        while not self.stopped.wait(0.05 if self.drain or self.once else WATCH):
-            if (
-                (self.drain and self.is_drained())
-                or (self.once and self.is_once_done())
-                or self.timekeeper.stuck
-            ):
-                self.stop()
+        while not self.hears_stop(0.05 if self.drain or self.once else WATCH):
+            if self.timekeeper.stuck or self.is_through():
+                break
         self.finish()
         return 75 if self.timekeeper.stuck else 0
 
@@ -106,9 +110,14 @@ class Worker:
 
     def stop(self) -> None:
         """Ask for a graceful stop; asked again, running bodies are given back at once. Safe in a signal handler."""
-        if self.stopped.is_set():
-            self.hurried.set()
-        self.stopped.set()
+        self.wishes.put("stop")
+
+    def hears_stop(self, timeout: float) -> bool:
+        try:
+            self.wishes.get(timeout=timeout)
+        except Empty:
+            return False
+        return True
 
     def finish(self) -> None:
         """Claim no more, let running bodies end within the grace, give back the rest."""
@@ -117,7 +126,7 @@ class Worker:
             intake.close()
         self.release(self.ledger.not_begun(), why="worker stops")
         until = time.monotonic() + config.shutdown_grace.total_seconds()
-        while not self.ledger.empty and time.monotonic() < until and not self.hurried.wait(0.02):
+        while not self.ledger.empty and time.monotonic() < until and not self.hears_stop(0.02):
             self.release(self.ledger.not_begun(), why="worker stops")
         self.release(self.ledger.unfinished(), why="worker stops, the grace is over")
         self.recorder.stop()
@@ -132,7 +141,9 @@ class Worker:
             self.loops[f"intake-{intake.runtime.alias}"].join(2.0)
             if intake.consumer is not None:
                 intake.consumer.close()
-        self.resign()
+        farewell = threading.Thread(target=self.resign, name="openqueue-farewell", daemon=True)
+        farewell.start()
+        farewell.join(FAREWELL)  # a database that is away must not hold the process
         signals.worker_stopped.send_robust(sender=self, worker_id=self.ledger.worker_id)
 
     def resign(self) -> None:
@@ -141,6 +152,8 @@ class Worker:
         except Exception:
             # The database is away: the lease ends by itself and the reaper returns what is left.
             logger.warning("could not sign off", exc_info=True)
+        finally:
+            connections.close_all()
 
     # --- what the parts call ---------------------------------------------------------------------------------------
 
@@ -178,13 +191,23 @@ class Worker:
             for intake in self.intakes:
                 intake.close()
 
+    def is_through(self) -> bool:
+        """Tell whether a worker that drains, or serves once, has nothing left to do."""
+        try:
+            return (self.drain and self.is_drained()) or (self.once and self.is_once_done())
+        except (DatabaseError, InterfaceError):
+            connections.close_all()  # the database is away: look again when it is back
+            return False
+
     def is_drained(self) -> bool:
         """Nothing that we could run is due, and nothing is open."""
         if not self.ledger.sure or not self.ledger.empty:
             return False
-        due = Outbox.objects.using(config.database).filter(
-            ready=True, queue__in=self.queues, task_id__in=list(registry.index())
-        )
+        due = Outbox.objects.using(config.database).filter(ready=True, task_id__in=list(registry.index()))
+        if self.discovers:
+            due = due.filter(runtime__in=list(self.by_runtime)).exclude(queue__startswith=RESERVED)
+        else:
+            due = due.filter(queue__in=self.queues)
         return not due.exclude(queue__in=store().paused()).exists() and self.ledger.empty
 
     def is_once_done(self) -> bool:

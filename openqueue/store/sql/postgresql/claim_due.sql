@@ -56,7 +56,10 @@ WITH clock AS (
         (SELECT now FROM clock)
     FROM mine
 )
-SELECT id, seq, attempt, task_id, queue, payload, max_attempts, crash_count, meta, options, traceparent FROM labelled
+(
+    SELECT id, seq, attempt, task_id, queue, payload, max_attempts, crash_count, meta, options, traceparent
+    FROM labelled ORDER BY array_position(ARRAY(SELECT run_id FROM picked), id)
+)
 UNION ALL
 SELECT NULL, NULL, NULL, NULL, NULL, array_to_json(ids)::text, NULL, NULL, NULL, NULL, NULL
 FROM (SELECT array_agg(run_id) AS ids FROM taken) AS all_taken

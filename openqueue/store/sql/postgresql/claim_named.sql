@@ -14,14 +14,14 @@ WITH clock AS (
 ), patience AS MATERIALIZED (
     SELECT set_config('lock_timeout', %(lock_timeout)s, true)
 ), found AS MATERIALIZED (
-    SELECT o.run_id, o.ready, o.expires_at, o.task_id,
+    SELECT o.run_id, o.seq, o.ready, o.expires_at, o.task_id,
         EXISTS (SELECT FROM openqueue_queuestate AS s WHERE s.name = o.queue AND s.paused) AS paused
     FROM patience, unnest(%(runs)s::uuid[], %(seqs)s::int4[]) AS a (run_id, seq)
     JOIN openqueue_outbox AS o ON o.run_id = ANY (ARRAY[a.run_id]) AND o.seq = a.seq
     ORDER BY o.run_id
     FOR UPDATE OF o
 ), judged AS (
-    SELECT run_id, CASE
+    SELECT run_id, seq, CASE
         WHEN NOT ready THEN 'later'
         WHEN expires_at <= (SELECT now FROM clock) THEN 'gone'
         WHEN paused THEN 'paused'
@@ -73,4 +73,4 @@ WHERE cardinality(ids) > (SELECT count(*) FROM labelled)
 UNION ALL
 SELECT answer, run_id, seq, tries, task_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM deferred
 UNION ALL
-SELECT 'later', run_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM judged WHERE answer = 'later'
+SELECT 'later', run_id, seq, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM judged WHERE answer = 'later'

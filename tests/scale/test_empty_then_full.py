@@ -1,0 +1,44 @@
+"""Plans made while every table was empty, and kept: what a worker started on a new site has."""
+
+from __future__ import annotations
+
+import pytest
+
+from openqueue.core import transitions
+from openqueue.store import store
+from tests.scale import history
+from tests.scale.plans import as_worker, executed
+from tests.scale.test_plans import QUEUES, assert_bounded, claim, undone
+
+pytestmark = [pytest.mark.scale, pytest.mark.postgresql]
+
+BATCH = 200
+FINISHED, WAITING = 100_000, 20_000
+
+
+@pytest.mark.parametrize("plans", ["auto", "force_generic_plan", "force_custom_plan"])
+def test_plans_of_empty_tables_still_serve_when_they_are_full(fresh: str, plans: str) -> None:
+    def fill_under_open_session() -> None:
+        for _ in range(10):  # more than PostgreSQL watches before it keeps a plan
+            settle_all(claim(*QUEUES, limit=BATCH))
+        with history.server(fresh) as connection:
+            history.fill_finished(connection, FINISHED)
+            history.fill_waiting(connection, WAITING, delayed=WAITING)
+        with undone(), executed() as found:
+            attempts = claim(*QUEUES, limit=BATCH)
+            settle_all(attempts)
+        assert len(attempts) == BATCH
+        assert len(found) == 2
+        assert_bounded(found, rows=BATCH)
+
+    as_worker(fill_under_open_session, plans=plans)
+
+
+def settle_all(attempts: list[transitions.Claimed]) -> None:
+    """Settle; with no attempts, some that nobody holds, so that the statement has been planned."""
+    if attempts:
+        outcomes = [transitions.completed(attempt, result=None, age=0.01) for attempt in attempts]
+    else:
+        nobody = [(transitions.UUID(int=n), transitions.UUID(int=n)) for n in range(1, BATCH)]
+        outcomes = [transitions.released(run, token, age=None, own=True, why="") for run, token in nobody]
+    assert len(store().settle(outcomes)) == len(attempts)
