@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import queue
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -74,6 +75,8 @@ class Publisher:
                 while (batch := self.batches.get_nowait()) is not None:
                     gathered.append(batch)
             self.step(gathered)
+            if under_test():
+                connections.close_all()
             if self.batches.empty():
                 self.idle.set()
         self.mark()
@@ -135,6 +138,12 @@ def marks(messages: Sequence[Message], answers: Sequence[Published], *, tries: S
         error = answer.error and answer.error[:500]
         told.append((message.run_id, message.seq, tried, answer.ref and answer.ref[:200], error, wait))
     return told
+
+
+def under_test() -> bool:
+    """Tell whether Django's test environment is set up: the test database is dropped while this thread lives."""
+    utils = sys.modules.get("django.test.utils")
+    return utils is not None and hasattr(utils._TestState, "saved_data")
 
 
 publisher = Publisher()

@@ -45,8 +45,8 @@ def refuse_other_transaction() -> None:
         if other.in_atomic_block and other.alias != alias:
             raise TriggerNotAtomic(
                 f"transaction.atomic(using={other.alias!r}) is open, but OpenQueue lives on {alias!r}, so the run "
-                f"would stand even if that transaction rolls back. Open transaction.atomic(using={alias!r}) too, or say "
-                f".using(atomic=False) to trigger at once."
+                f"would stand even if that transaction rolls back. Open transaction.atomic(using={alias!r}) too, "
+                f"or say .using(atomic=False) to trigger at once."
             )
 
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
@@ -122,8 +123,11 @@ def test_a_view_that_raises_under_atomic_requests_triggers_nothing(monkeypatch: 
 @pytest.mark.django_db(transaction=True)
 def test_an_async_trigger_commits_by_itself():
     async def both() -> list[Any]:
-        one = await add.atrigger(1, 2)
-        return [one, *await add.atrigger_many([{"a": 1, "b": 2}])]
+        try:
+            one = await add.atrigger(1, 2)
+            return [one, *await add.atrigger_many([{"a": 1, "b": 2}])]
+        finally:
+            await sync_to_async(connections.close_all)()
 
     runs = asyncio.run(both())
     assert sorted(run.id for run in runs) == sorted(Run.objects.values_list("pk", flat=True))

@@ -9,7 +9,7 @@ import pytest
 from tests.scale import history
 from tests.servers import databases
 
-EMPTY = "openqueue_scale_empty"
+EMPTY, BESIDE = "openqueue_scale_empty", "openqueue_scale_beside"
 LARGE, SMALL, FRESH = "openqueue_scale_large", "openqueue_scale_small", "openqueue_scale_fresh"
 RUNS, WAITING = 1_000_000, 100_000
 
@@ -57,6 +57,13 @@ def small(create: Callable[[str], None]) -> str:
         history.fill_waiting(connection, 50, delayed=30)
         connection.execute("VACUUM ANALYZE")
     return SMALL
+
+
+@pytest.fixture(scope="session")
+def empty(create: Callable[[str], None]) -> str:
+    """No runs at first."""
+    create(BESIDE)
+    return BESIDE
 
 
 @pytest.fixture

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import pytest
 
 from openqueue.core import transitions
 from openqueue.store import store
+from openqueue.types import Claimed
 from tests.scale import history
 from tests.scale.plans import as_worker, executed
-from tests.scale.test_plans import QUEUES, assert_bounded, claim, undone
+from tests.scale.history import QUEUES
+from tests.scale.test_plans import assert_bounded, claim, undone
 
 pytestmark = [pytest.mark.scale, pytest.mark.postgresql]
 
@@ -34,11 +38,11 @@ def test_plans_of_empty_tables_still_serve_when_they_are_full(fresh: str, plans:
     as_worker(fill_under_open_session, plans=plans)
 
 
-def settle_all(attempts: list[transitions.Claimed]) -> None:
+def settle_all(attempts: list[Claimed]) -> None:
     """Settle; with no attempts, some that nobody holds, so that the statement has been planned."""
     if attempts:
         outcomes = [transitions.completed(attempt, result=None, age=0.01) for attempt in attempts]
     else:
-        nobody = [(transitions.UUID(int=n), transitions.UUID(int=n)) for n in range(1, BATCH)]
+        nobody = [(UUID(int=n), UUID(int=n)) for n in range(1, BATCH)]
         outcomes = [transitions.released(run, token, age=None, own=True, why="") for run, token in nobody]
     assert len(store().settle(outcomes)) == len(attempts)

@@ -12,7 +12,7 @@ from openqueue.ids import uuid7
 from openqueue.models import Run
 from openqueue.states import Reason
 from openqueue.store import store
-from openqueue.types import Claimed, NewRun
+from openqueue.types import Claimed, NewRun, Outcome
 from tests.scale.test_plans import TASK, claim
 
 pytestmark = [pytest.mark.scale, pytest.mark.postgresql]
@@ -48,7 +48,7 @@ def trigger(runs: int) -> None:
         )
 
 
-def retried_once(attempt: Claimed) -> transitions.Outcome:
+def retried_once(attempt: Claimed) -> Outcome:
     if attempt.attempt > 1:
         return transitions.completed(attempt, result='{"sent":true}', age=0.01)
     error = {"type": "ValueError", "message": "not this time", "traceback": "no trace " * 20}

@@ -48,7 +48,9 @@ def test_each_index_is_preceded_by_the_query_that_it_serves(path: Path) -> None:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("model", apps.get_app_config("openqueue").get_models(), ids=lambda model: model.__name__)
+@pytest.mark.parametrize(
+    "model", list(apps.get_app_config("openqueue").get_models()), ids=lambda model: model.__name__
+)
 def test_no_index_comes_unasked_with_a_field(model) -> None:
     asked = {made.name for made in (*model._meta.indexes, *model._meta.constraints)}
     with connection.cursor() as cursor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 import time
 from argparse import SUPPRESS, ArgumentParser
@@ -16,6 +15,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from openqueue.management.bench import accounting, measures
 from openqueue.management.bench.tasks import QUEUE
+from openqueue.management.stopping import on_stop
 from openqueue.processes.worker.worker import Worker
 
 MEASURES: Final = ("trigger", "bulk", "drain", "latency")
@@ -79,11 +79,10 @@ class Command(BaseCommand):
     def serve(self, *, slots: int, drain: bool) -> None:
         """Be the worker that is measured: from ready to done, without the interpreter's start."""
         worker = Worker(queues=[QUEUE], slots=slots, drain=drain)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: worker.stop())
         pid = os.getpid()
         begun, cpu, rss = time.perf_counter(), time.process_time(), accounting.resident(pid)
-        worker.run()
+        with on_stop(worker.stop):
+            worker.run()
         self.stdout.write(
             json.dumps(
                 {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from argparse import ArgumentParser
 from typing import Any, Final
 
@@ -11,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 import openqueue
 from openqueue.conf import config
+from openqueue.management.stopping import on_stop
 from openqueue.processes.loop import Loop
 from openqueue.processes.sweeps import NAMES, Sweeps
 from openqueue.telemetry import logs
@@ -41,14 +41,12 @@ class Command(BaseCommand):
         sweeps = Sweeps(only=names, runtime=options["runtime"])
         loop = Loop("sweeps", sweeps.step, every=sweeps.every, greedy=False)
         asked: list[int] = []
-        for number in (signal.SIGTERM, signal.SIGINT):
-            # A handler takes no lock: the main thread could hold the very same when it is interrupted.
-            signal.signal(number, lambda number, _: asked.append(number))
-        if options["verbosity"]:
-            self.banner(names, runtime=options["runtime"])
-        loop.start()
-        while loop.is_alive() and not asked:
-            loop.join(LOOK)
+        with on_stop(lambda: asked.append(1)):
+            if options["verbosity"]:
+                self.banner(names, runtime=options["runtime"])
+            loop.start()
+            while loop.is_alive() and not asked:
+                loop.join(LOOK)
         loop.stop()
         loop.join(LAST_STEP)
         if options["verbosity"]:

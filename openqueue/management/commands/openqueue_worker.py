@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from argparse import ArgumentParser
 from typing import Any
@@ -12,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 import openqueue
 from openqueue.conf import config
+from openqueue.management.stopping import on_stop
 from openqueue.processes.worker.worker import Worker
 from openqueue.telemetry import logs
 
@@ -57,11 +57,10 @@ class Command(BaseCommand):
         )
         if not worker.by_runtime:
             raise CommandError("There is no queue to serve. Give --queues, or drop --runtime.")
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: worker.stop())
-        if options["verbosity"]:
-            self.banner(worker, options)
-        code = worker.run()
+        with on_stop(worker.stop):
+            if options["verbosity"]:
+                self.banner(worker, options)
+            code = worker.run()
         self.stdout.flush()
         if code == 75 and not (options["drain"] or options["once"]):
             # A body cannot be interrupted: hand over to a fresh process of the same command.
@@ -70,6 +69,8 @@ class Command(BaseCommand):
 
     def banner(self, worker: Worker, options: dict[str, Any]) -> None:
         served = "; ".join(f"{alias}: {', '.join(queues)}" for alias, queues in worker.by_runtime.items())
+        if worker.discovers:
+            served += ", and any other queue with due runs"
         sweeps = "left to other processes" if options["no_scheduler"] else "yes"
         self.stdout.write(
             f"OpenQueue {openqueue.__version__} worker, pid {os.getpid()}\n"

@@ -37,7 +37,7 @@ class Reaper:
     def step(self, now: datetime | None = None) -> int:
         """Do one pass; return how many claims were returned."""
         orphans = store().orphans(limit=BATCH)
-        if not self.has_watched_long_enough():
+        if not self.watch():
             return 0
         lost = store().mark_lost(limit=BATCH, now=now)
         if lost:
@@ -51,7 +51,8 @@ class Reaper:
             returned += more
         return returned
 
-    def has_watched_long_enough(self) -> bool:
+    def watch(self) -> bool:
+        """Note a good contact with the database; tell whether the first was long enough ago."""
         contact = time.monotonic()
         if self.first_contact is None:
             self.first_contact = contact

@@ -53,16 +53,21 @@ class Sweeps:
             if moment < self.next_at[sweep.name]:
                 continue
             self.next_at[sweep.name] = moment + sweep.every.total_seconds()
-            if sweep.every >= SHARED and not store().take_turn(sweep.name, every=sweep.every * 0.9, now=now):
-                continue
             try:
-                count = sweep.step(now)
+                done += self.turn(sweep, now=now)
             except (DatabaseError, InterfaceError):
                 self.interrupted()
                 raise
-            done += count
             self.next_at[sweep.name] = moment + sweep.every.total_seconds()
         return done
+
+    @staticmethod
+    def turn(sweep: Sweep, *, now: datetime | None) -> int:
+        if sweep.every >= SHARED and not store().take_turn(sweep.name, every=sweep.every * 0.9, now=now):
+            if isinstance(sweep, Reaper):
+                sweep.watch()  # it was another's turn, but this one has seen the database
+            return 0
+        return sweep.step(now)
 
     def interrupted(self) -> None:
         """The database failed: a reaper must see it well for a while before it acts again."""

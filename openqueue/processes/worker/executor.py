@@ -139,7 +139,13 @@ class Executor:
     @staticmethod
     def run_loop(loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)
-        loop.run_forever()
+        try:
+            loop.run_forever()
+        finally:
+            for left in asyncio.all_tasks(loop):
+                left.cancel()
+            loop.run_until_complete(asyncio.sleep(0))
+            loop.close()
 
     async def coroutine(self, job: Job) -> None:
         if not self.begins(job):

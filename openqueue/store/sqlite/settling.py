@@ -93,7 +93,7 @@ class Ending:
         self.status = Status.CANCELLED if cancelled else outcome.status
         self.reason = Reason.BY_USER if cancelled else outcome.reason
         self.kind = Kind.CANCELLED if cancelled else outcome.kind
-        self.actor = actor if cancelled else ""
+        self.actor = actor if self.status == Status.CANCELLED else ""
         self.due = moment + timedelta(seconds=outcome.delay)
         self.released = outcome.kind == Kind.RELEASED
         self.again = self.status in {Status.RETRYING, Status.QUEUED}

@@ -33,7 +33,7 @@ WITH given AS (
         CASE WHEN f.cancelled THEN 'cancelled' ELSE f.status END AS status,
         CASE WHEN f.cancelled THEN 'by_user' ELSE f.reason END AS reason,
         CASE WHEN f.cancelled THEN 'cancelled' ELSE f.kind END AS kind,
-        CASE WHEN f.cancelled THEN COALESCE(f.cancel_requested_by, '') ELSE '' END AS actor,
+        CASE WHEN f.cancelled OR f.status = 'cancelled' THEN COALESCE(f.cancel_requested_by, '') ELSE '' END AS actor,
         CASE WHEN f.status = 'retrying' AND NOT f.cancelled
             THEN left(f.data, -1) || ',"next_run_at":' || to_json(clock.now + f.delay * interval '1 second')::text || '}'
             ELSE f.data END AS data,
