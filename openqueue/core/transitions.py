@@ -104,7 +104,8 @@ def retrying(
         "classification": "retryable",
         "reason": reason.value,
         "run_id": str(attempt.run_id),
-        "message_id": f"{attempt.run_id}:{attempt.seq}",
+        # The claim and this settle are one version each: the next announcement is two further.
+        "message_id": f"{attempt.run_id}:{attempt.seq + 2}",
     }
     return Outcome(
         attempt.run_id,

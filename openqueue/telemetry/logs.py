@@ -31,8 +31,9 @@ def on_settled(
     facts["seconds"] = None if duration is None else round(duration, 4)
     if error:
         facts["error"] = f"{error.get('type')}: {error.get('message')}"[:300]
+    said = "released" if status == "queued" else status
     logger.log(
-        level, "run %s", status, extra={key: value for key, value in facts.items() if value not in (None, "")}
+        level, "run %s", said, extra={key: value for key, value in facts.items() if value not in (None, "")}
     )
 
 

@@ -18,9 +18,13 @@ WITH clock AS (
         FOR UPDATE SKIP LOCKED
     ) AS o
     WHERE NOT EXISTS (SELECT FROM openqueue_queuestate AS s WHERE s.name = q.name AND s.paused)
+), leased AS (
+    UPDATE openqueue_outbox
+    SET tries = tries + 1,
+        announce_at = (SELECT now FROM clock) + LEAST(900, 2 ^ LEAST(tries, 10)) * interval '1 second'
+    WHERE run_id = ANY (ARRAY(SELECT run_id FROM picked))
+    RETURNING run_id, seq, tries, attempt, task_id, runtime, queue, priority, announced_at IS NOT NULL AS announced,
+        broker_ref, due_at
 )
-UPDATE openqueue_outbox
-SET tries = tries + 1,
-    announce_at = (SELECT now FROM clock) + LEAST(900, 2 ^ LEAST(tries, 10)) * interval '1 second'
-WHERE run_id = ANY (ARRAY(SELECT run_id FROM picked))
-RETURNING run_id, seq, tries, attempt, task_id, runtime, queue, priority, announced_at IS NOT NULL, broker_ref
+SELECT run_id, seq, tries, attempt, task_id, runtime, queue, priority, announced, broker_ref
+FROM leased ORDER BY priority DESC, due_at

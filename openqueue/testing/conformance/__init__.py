@@ -1,0 +1,29 @@
+"""What every runtime must do. Subclass `RuntimeConformance`, give it a `runtime` fixture, and run pytest.
+
+    class TestMyRuntime(RuntimeConformance):
+        @pytest.fixture
+        def runtime(self, settings, my_server):
+            settings.OPENQUEUE = {
+                "RUNTIMES": {"default": {"BACKEND": "my.package.MyRuntime", "OPTIONS": {"url": my_server.url}}}
+            }
+            yield runtimes.get("default")
+            runtimes.close_all()
+
+The runtime must be the one that OPENQUEUE["RUNTIMES"]["default"] names: the behaviour cases run real workers on it.
+Its in-flight deadline should be short; `soon` says how long the suite waits for anything. It needs pytest-django and
+this line in the project's conftest.py, so that failures show values:
+
+    pytest.register_assert_rewrite("openqueue.testing.conformance")
+"""
+
+from __future__ import annotations
+
+from openqueue.testing.conformance.behaviour import Behaviour
+from openqueue.testing.conformance.broker import Carrying
+from openqueue.testing.conformance.suite import Suite
+
+__all__ = ["RuntimeConformance"]
+
+
+class RuntimeConformance(Carrying, Behaviour, Suite):
+    """The whole contract of a runtime."""
