@@ -21,11 +21,18 @@ FINISHED, WAITING = 100_000, 20_000
 
 
 @pytest.mark.parametrize("plans", ["auto", "force_generic_plan", "force_custom_plan"])
-def test_plans_of_empty_tables_still_serve_when_they_are_full(fresh: str, plans: str) -> None:
-    def fill_under_open_session() -> None:
-        for _ in range(10):  # more than PostgreSQL watches before it keeps a plan
-            settle_all(claim(*QUEUES, limit=BATCH))
+@pytest.mark.parametrize("known", [None, 0, 20, 400])
+def test_plans_of_small_tables_still_serve_when_they_are_full(
+    fresh: str, plans: str, known: int | None
+) -> None:
+    def work_then_fill_then_work() -> None:
         with history.server(fresh) as connection:
+            if known is not None:
+                history.fill_waiting(connection, known, first=3_000_000)
+                claim(*QUEUES, limit=known // 2)  # and held from now on
+                connection.execute("VACUUM ANALYZE")
+            for _ in range(10):  # more than PostgreSQL watches before it keeps a plan
+                settle_all(claim(*QUEUES, limit=BATCH))
             history.fill_finished(connection, FINISHED)
             history.fill_waiting(connection, WAITING, delayed=WAITING)
         with undone(), executed() as found:
@@ -35,7 +42,7 @@ def test_plans_of_empty_tables_still_serve_when_they_are_full(fresh: str, plans:
         assert len(found) == 2
         assert_bounded(found, rows=BATCH)
 
-    as_worker(fill_under_open_session, plans=plans)
+    as_worker(work_then_fill_then_work, plans=plans)
 
 
 def settle_all(attempts: list[Claimed]) -> None:

@@ -15,7 +15,7 @@ from openqueue.models import DeadLetter, Run
 from openqueue.processes.worker.intake import Intake
 from openqueue.processes.worker.ledger import Ledger
 from openqueue.runtimes.base import Consumer, Due, PoisonMessage, Receipt, Runtime, decode
-from openqueue.testing.conformance.suite import Suite
+from openqueue.testing.conformance.suite import Suite, needs
 
 POISON = [
     b"",
@@ -78,11 +78,10 @@ class Carrying(Suite):
         consumer.receive(limit=1, timeout=0.1)
         assert time.monotonic() - began < self.soon / 2
 
+    @needs("pause_resume")
     def test_a_paused_queue_is_not_received_from(
         self, runtime: Runtime, queue: str, consumer: Consumer
     ) -> None:
-        if not runtime.capabilities.pause_resume:
-            pytest.skip("this runtime does not promise pause_resume")
         consumer.pause([queue])
         runtime.publish([self.message(queue)])
         received = consumer.receive(limit=9, timeout=0.2)
@@ -93,7 +92,7 @@ class Carrying(Suite):
 
     # --- runtimes that carry messages -----------------------------------------------------------------------
 
-    @pytest.mark.needs("messages")
+    @needs("messages")
     def test_a_published_message_is_received_once(
         self, runtime: Runtime, queue: str, consumer: Consumer
     ) -> None:
@@ -104,7 +103,7 @@ class Carrying(Suite):
         assert receipt.queue == queue
         self.nothing_comes(consumer)
 
-    @pytest.mark.needs("messages")
+    @needs("messages")
     def test_two_consumers_share_what_was_published(self, runtime: Runtime, queue: str) -> None:
         messages = [self.message(queue) for _ in range(10)]
         runtime.publish(messages)
@@ -121,7 +120,7 @@ class Carrying(Suite):
             consumer.close()
         assert sorted(found) == sorted(message.run_id for message in messages)
 
-    @pytest.mark.needs("messages")
+    @needs("messages")
     def test_received_and_never_acked_comes_again(
         self, runtime: Runtime, queue: str, consumer: Consumer
     ) -> None:
@@ -131,7 +130,7 @@ class Carrying(Suite):
         (again,) = self.receive(consumer)
         assert decode(again.body) == (message.run_id, message.seq)
 
-    @pytest.mark.needs("messages")
+    @needs("messages")
     def test_ack_settles(self, runtime: Runtime, queue: str, consumer: Consumer) -> None:
         runtime.publish([self.message(queue)])
         consumer.ack(self.receive(consumer))
@@ -140,7 +139,7 @@ class Carrying(Suite):
         self.nothing_comes(other)
         other.close()
 
-    @pytest.mark.needs("messages")
+    @needs("messages")
     def test_release_gives_back(self, runtime: Runtime, queue: str, consumer: Consumer) -> None:
         message = self.message(queue)
         runtime.publish([message])
@@ -148,7 +147,7 @@ class Carrying(Suite):
         (again,) = self.receive(consumer)
         assert decode(again.body)[0] == message.run_id
 
-    @pytest.mark.needs("messages")
+    @needs("messages")
     def test_closing_hands_unsettled_messages_back(
         self, runtime: Runtime, queue: str, consumer: Consumer
     ) -> None:
@@ -163,7 +162,7 @@ class Carrying(Suite):
         assert decode(receipt.body)[0] == unsettled.run_id
         other.close()
 
-    @pytest.mark.needs("messages")
+    @needs("messages")
     def test_a_queue_that_is_not_consumed_is_left_alone(
         self, runtime: Runtime, queue: str, consumer: Consumer
     ) -> None:
@@ -171,7 +170,7 @@ class Carrying(Suite):
         runtime.publish([self.message(f"{queue}.other")])
         self.nothing_comes(consumer)
 
-    @pytest.mark.needs("messages")
+    @needs("messages")
     def test_names_in_any_script_arrive_as_they_are(
         self, runtime: Runtime, queue: str, consumer: Consumer
     ) -> None:
@@ -181,7 +180,7 @@ class Carrying(Suite):
         assert decode(receipt.body)
         assert name.encode() in receipt.body or ascii(name)[1:8].encode() in receipt.body
 
-    @pytest.mark.needs("messages")
+    @needs("messages")
     def test_poison_is_moved_aside_and_does_not_stop_the_next(
         self, runtime: Runtime, queue: str, consumer: Consumer
     ) -> None:
@@ -202,7 +201,7 @@ class Carrying(Suite):
         (receipt,) = self.receive(consumer)
         assert decode(receipt.body)[0] == following.run_id
 
-    @pytest.mark.needs("messages")
+    @needs("messages")
     def test_a_message_at_the_broker_is_not_missing(
         self, runtime: Runtime, queue: str, consumer: Consumer
     ) -> None:
@@ -213,7 +212,7 @@ class Carrying(Suite):
         consumer.ack(self.receive(consumer))
         assert list(runtime.missing([message], [answer.ref])) == [True]
 
-    @pytest.mark.needs("messages")
+    @needs("messages")
     def test_a_message_for_a_run_that_does_not_exist_is_dropped(self, runtime: Runtime, queue: str) -> None:
         with self.worker(queue) as worker:
             runtime.publish([self.message(queue)])
@@ -223,16 +222,14 @@ class Carrying(Suite):
 
     # --- capabilities ----------------------------------------------------------------------------------------
 
-    @pytest.mark.needs("messages")
-    @pytest.mark.needs("priorities")
+    @needs("messages", "priorities")
     def test_higher_priority_comes_first(self, runtime: Runtime, queue: str, consumer: Consumer) -> None:
         messages = [self.message(queue, priority=priority) for priority in (-100, 0, 100)]
         runtime.publish(messages)
         received = [decode(self.receive(consumer)[0].body)[0] for _ in messages]
         assert received == [message.run_id for message in reversed(messages)]
 
-    @pytest.mark.needs("messages")
-    @pytest.mark.needs("depth")
+    @needs("messages", "depth")
     def test_inspect_knows_the_depth(self, runtime: Runtime, queue: str, consumer: Consumer) -> None:
         assert runtime.inspect(queue).depth == 0
         runtime.publish([self.message(queue) for _ in range(3)])
@@ -240,7 +237,7 @@ class Carrying(Suite):
         consumer.ack(self.receive(consumer, 3))
         self.eventually(lambda: runtime.inspect(queue).depth == 0)
 
-    @pytest.mark.needs("unacked")
+    @needs("unacked")
     def test_inspect_knows_what_is_in_flight(self, runtime: Runtime, queue: str, consumer: Consumer) -> None:
         runtime.publish([self.message(queue)])
         receipts = self.receive(consumer)

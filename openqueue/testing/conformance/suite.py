@@ -19,6 +19,17 @@ from openqueue.processes.worker.worker import Worker
 from openqueue.runtimes.base import Consumer, Due, Message, Receipt, Runtime
 
 T = TypeVar("T")
+Case = TypeVar("Case", bound=Callable[..., Any])
+
+
+def needs(*promises: str) -> Callable[[Case], Case]:
+    """Have a case left out where the runtime lacks one of these: a capability, or `messages`."""
+
+    def mark(case: Case) -> Case:
+        case.needs = promises  # type: ignore[attr-defined]  # read by the fixture below
+        return case
+
+    return mark
 
 
 @pytest.mark.django_db(transaction=True)
@@ -60,10 +71,10 @@ class Suite:
 
     @pytest.fixture(autouse=True)
     def _promised(self, request: pytest.FixtureRequest) -> None:
-        """Leave out, by name, what the runtime does not promise: ``@pytest.mark.needs("depth")``."""
-        for mark in request.node.iter_markers("needs"):
-            if not self.promises(request.getfixturevalue("runtime"), mark.args[0]):
-                pytest.skip(f"this runtime does not promise {mark.args[0]}")
+        """Leave out, by name, what the runtime does not promise."""
+        for what in getattr(request.function, "needs", ()):
+            if not self.promises(request.getfixturevalue("runtime"), what):
+                pytest.skip(f"this runtime does not promise {what}")
 
     @pytest.fixture(autouse=True)
     def _publisher_ends(self) -> Iterator[None]:
