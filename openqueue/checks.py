@@ -90,7 +90,10 @@ def task_problems(task: Any) -> list[CheckMessage]:
         )
     if conf.problems():
         return found
-    capabilities = runtimes.get(conf.config.runtime_of(task.options.queue).alias).capabilities
+    try:
+        capabilities = runtimes.get(conf.config.runtime_of(task.options.queue).alias).capabilities
+    except ImproperlyConfigured:
+        return found  # E020 says so
     if task.options.priority and not capabilities.priorities:
         found.append(
             Error(

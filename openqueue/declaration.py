@@ -11,12 +11,13 @@ from asgiref.sync import sync_to_async
 from django.apps import apps
 
 from openqueue import registry, retry
+from openqueue.conf import Config
 from openqueue.context import TaskContext
 from openqueue.errors import TaskDeclarationError
 from openqueue.handle import RunHandle
 from openqueue.ids import uuid7
 from openqueue.options import DECLARABLE, Options, is_whole
-from openqueue.orders import Bound, Order
+from openqueue.orders import Bound, Facts, Order, trigger_one
 from openqueue.signature import Signature
 
 P = ParamSpec("P")
@@ -62,6 +63,7 @@ class Task(Generic[P, R]):
         self.function = function
         self.given_id = id
         self.options = Options(**options).checked()
+        self.usual_facts: tuple[Config, Facts] | None = None
         self.backoff = retry.Backoff.of(cast(Any, self.options.backoff))
         self.signature = Signature.of(function, takes_context=takes_context, schema=schema)
         self.is_async = inspect.iscoroutinefunction(function)
@@ -133,7 +135,8 @@ class Task(Generic[P, R]):
             PayloadInvalid: an argument does not fit the signature; nothing was written.
             TriggerNotAtomic: the open transaction is of another database.
         """
-        return self.bind(*args, **kwargs).trigger()
+        payload = Order(self, self.options).encode(args, kwargs)
+        return trigger_one(Bound(task=self, options=self.options, payload=payload))
 
     def trigger_many(self, payloads: Iterable[Mapping[str, Any]]) -> list[RunHandle[R]]:
         """Create many runs with a handful of statements; all or none."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 from asgiref.sync import sync_to_async
 
 from openqueue import codec, registry, retry, runtimes, secrets
-from openqueue.conf import config
+from openqueue.conf import config, load
 from openqueue.core import trigger as core
 from openqueue.errors import PayloadInvalid, TaskDeclarationError, UnsupportedCapability
 from openqueue.handle import RunHandle
@@ -94,7 +94,7 @@ class Bound(Generic[R]):
 
     def trigger(self) -> RunHandle[R]:
         """Create its run."""
-        return cast("RunHandle[R]", trigger_many([self])[0])
+        return cast("RunHandle[R]", trigger_one(self))
 
     def new_run(self, *, traceparent: str | None, facts: Facts) -> NewRun:
         """Return the run as it will be written."""
@@ -129,6 +129,16 @@ class Facts:
     options: str | None
 
     @classmethod
+    def usual(cls, task: Task[Any, Any], options: Options) -> Facts:
+        """Return the facts; those of the options that the task declares are worked out once a setting."""
+        if options is not task.options:
+            return cls.of(task, options)
+        setting = load()
+        if task.usual_facts is None or task.usual_facts[0] is not setting:
+            task.usual_facts = setting, cls.of(task, options)
+        return task.usual_facts[1]
+
+    @classmethod
     def of(cls, task: Task[Any, Any], options: Options) -> Facts:
         runtime = config.runtime_of(options.queue).alias
         if options.priority and not runtimes.get(runtime).capabilities.priorities:
@@ -151,6 +161,14 @@ class Facts:
         )
 
 
+def trigger_one(call: Bound[Any]) -> RunHandle[Any]:
+    """Create one run: `trigger_many` without what only many need, since a request waits for it."""
+    with otel.producer_span(call.task.id, queue=call.options.queue, count=1):
+        run = call.new_run(traceparent=otel.capture(), facts=Facts.usual(call.task, call.options))
+        core.trigger([run], atomic=call.options.atomic)
+    return handle(run)
+
+
 def trigger_many(calls: Iterable[Bound[Any]]) -> list[RunHandle[Any]]:
     """Create runs of different tasks in one go; all or none.
 
@@ -168,19 +186,17 @@ def trigger_many(calls: Iterable[Bound[Any]]) -> list[RunHandle[Any]]:
         for call in bound:
             key = (id(call.task), id(call.options))
             if key not in facts:
-                facts[key] = Facts.of(call.task, call.options)
+                facts[key] = Facts.usual(call.task, call.options)
             runs.append(call.new_run(traceparent=traceparent, facts=facts[key]))
         core.trigger(runs, atomic=all(call.options.atomic for call in bound))
-    now = datetime.now(UTC)
-    return [
-        RunHandle(
-            id=run.id,
-            task_id=run.task_id,
-            queue=run.queue,
-            status=Status.SCHEDULED if run.delay > 0 or (run.run_at and run.run_at > now) else Status.QUEUED,
-        )
-        for run in runs
-    ]
+    return [handle(run) for run in runs]
+
+
+def handle(run: NewRun) -> RunHandle[Any]:
+    """Return the hold on a run that was just created."""
+    later = run.delay > 0 or (run.run_at is not None and run.run_at > datetime.now(UTC))
+    status = Status.SCHEDULED if later else Status.QUEUED
+    return RunHandle(id=run.id, task_id=run.task_id, queue=run.queue, status=status)
 
 
 def trigger(task_id: str, payload: Mapping[str, Any] | None = None, **options: Any) -> RunHandle[Any]:

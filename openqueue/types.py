@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID
@@ -14,9 +14,8 @@ HEAD_START: Final = 2.0
 """Seconds that the publisher woken on commit has before the announcing sweep looks at a new row."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewRun:
-    """A run to be created: validated, encoded, on its way into the database."""
+class NewRun(NamedTuple):
+    """A run to be created: validated, encoded, on its way into the database. A tuple: made thousands at a time."""
 
     id: UUID
     task_id: str
@@ -91,8 +90,15 @@ class ClaimRequest:
     token: UUID
     known: Sequence[str]
     """Task ids that this process has registered; a row of another task is deferred."""
-    excluded: Sequence[str] = ()
-    """Known tasks that have no free slot in this process."""
+    task_rooms: Mapping[str, int] = field(default_factory=dict)
+    """How many more of each task that is limited in this process; messages beyond are deferred."""
+    queue_rooms: Mapping[str, int] = field(default_factory=dict)
+    """The same by queue."""
+
+    @property
+    def free(self) -> list[str]:
+        """Return the known tasks that have a free slot here."""
+        return [task for task in self.known if self.task_rooms.get(task, 1) > 0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from tests.servers import databases
 from tests.servers.postgresql import PostgreSQL, PostgreSQLMissing
 
+pytest.register_assert_rewrite("openqueue.testing.conformance")
 VENDOR = os.environ.get("OPENQUEUE_TEST_DATABASE", "sqlite")
 HEAVY = ("crash", "scale", "bench")
 
@@ -86,3 +87,11 @@ def declare() -> Iterator[Callable[..., Any]]:
     yield declare
     for task in made:
         registry.remove(task)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Captured output may hold what no pipe between pytest's processes can carry, such as half a surrogate pair."""
+    report = yield
+    report.sections = [(name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections]
+    return report

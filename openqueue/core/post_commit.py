@@ -19,7 +19,7 @@ from functools import partial
 from itertools import groupby
 from typing import Final
 
-from django.db import connections, transaction
+from django.db import connections
 
 from openqueue import runtimes
 from openqueue.conf import config
@@ -42,7 +42,7 @@ class Publisher:
     """Takes batches of (runtime alias, messages) and publishes what has gathered, in one go."""
 
     def __init__(self) -> None:
-        self.batches: queue.Queue[Batch | None] = queue.Queue(CAPACITY)
+        self.batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self.marks: list[Mark] = []
         self.marked_at = time.monotonic()
         self.thread: threading.Thread | None = None
@@ -50,9 +50,9 @@ class Publisher:
         self.idle = threading.Event()
 
     def put(self, alias: str, messages: Sequence[Message]) -> None:
-        with contextlib.suppress(queue.Full):
+        if self.batches.qsize() < CAPACITY:
             self.idle.clear()
-            self.batches.put_nowait((alias, messages))
+            self.batches.put((alias, messages))
         if self.thread is None:
             with self.starting:
                 if self.thread is None:
@@ -122,8 +122,7 @@ class Publisher:
         """Give the thread a moment to send what waits (at exit)."""
         thread = self.thread
         if thread is not None and thread.is_alive():
-            with contextlib.suppress(queue.Full):
-                self.batches.put_nowait(None)
+            self.batches.put(None)
             thread.join(FLUSH)
 
 
@@ -154,10 +153,10 @@ def announce_on_commit(alias: str, messages: Sequence[Message]) -> None:
 
     Under manual transaction management (autocommit off) Django tells no one of the commit: the sweep announces.
     """
-    connection = transaction.get_connection(config.database)
+    connection = connections[config.database]
     if not connection.in_atomic_block and not connection.get_autocommit():
         return
-    transaction.on_commit(partial(put, alias, messages), using=config.database, robust=True)
+    connection.on_commit(partial(put, alias, messages), robust=True)
 
 
 def after_fork() -> None:

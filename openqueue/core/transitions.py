@@ -180,7 +180,7 @@ def settle(outcomes: Sequence[Outcome], *, now: datetime | None = None) -> list[
         return []
     try:
         settled = again(lambda: store().settle(outcomes, now=now))
-    except (DataError, IntegrityError, ValueError, OverflowError) as error:
+    except (DataError, IntegrityError, ValueError, TypeError, OverflowError) as error:
         return bisect(outcomes, error=error, now=now)
     hit = {(s.run_id, s.token) for s in settled}
     missed = [o for o in outcomes if (o.run_id, o.token) not in hit and o.own]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -27,11 +26,12 @@ def trigger(runs: Sequence[NewRun], *, atomic: bool = True, now: datetime | None
     if atomic:
         refuse_other_transaction()
     transitions.create(runs, now=now)
-    due: dict[str, list[Message]] = defaultdict(list)
-    clock = now or datetime.now(UTC)  # only to choose who is announced now: the database decides what is due
+    due: dict[str, list[Message]] = {}
     for run in runs:
-        if run.delay <= 0 and (run.run_at is None or run.run_at <= clock):
-            due[run.runtime].append(Message(run.id, 1, run.task_id, run.queue, 1, run.priority))
+        # Only to choose who is announced now: the database decides what is due.
+        if run.delay <= 0 and (run.run_at is None or run.run_at <= (now or datetime.now(UTC))):
+            message = Message(run.id, 1, run.task_id, run.queue, 1, run.priority)
+            due.setdefault(run.runtime, []).append(message)
     for alias, messages in due.items():
         post_commit.announce_on_commit(alias, messages)
 

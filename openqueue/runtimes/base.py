@@ -75,8 +75,8 @@ def decode(body: bytes) -> tuple[UUID, int]:
         raise PoisonMessage(f"not an announcement: {type(error).__name__}") from error
     if version != 1:
         raise PoisonMessage("unsupported_version")
-    if not isinstance(seq, int) or isinstance(seq, bool):
-        raise PoisonMessage("not an announcement: seq is no number")
+    if not isinstance(seq, int) or isinstance(seq, bool) or not 0 < seq < 2**31:
+        raise PoisonMessage("not an announcement: seq is no number that a row could have")
     return run_id, seq
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
+from select import POLLIN, poll
+from socket import MSG_DONTWAIT, socketpair
 from typing import Any, Final
 
 from django.db import connections
@@ -74,6 +77,7 @@ class DatabaseConsumer:
         self.queues = list(queues)
         self.closed_queues: set[str] = set()
         self.woken = threading.Event()
+        self.bell, self.rope = socketpair()
         self.listening_on: Any = None
         self.idle_polls = 0
 
@@ -97,6 +101,8 @@ class DatabaseConsumer:
             self.idle_polls += 1
             self.woken.wait(min(timeout, pause))
         self.woken.clear()
+        with suppress(BlockingIOError):
+            self.bell.recv(4096, MSG_DONTWAIT)
 
     @staticmethod
     def can_listen(connection: Any) -> bool:
@@ -111,7 +117,11 @@ class DatabaseConsumer:
             raw.execute(f'LISTEN "{self.runtime.channel}"')
             self.listening_on = raw
             return  # look once: what was notified before this LISTEN was not heard
-        for _ in raw.notifies(timeout=timeout, stop_after=1):
+        ready = poll()
+        for end in (raw.fileno(), self.bell.fileno()):  # `wake` rings the bell
+            ready.register(end, POLLIN)
+        ready.poll(timeout * 1000)
+        for _ in raw.notifies(timeout=0):
             pass
 
     def ack(self, receipts: Sequence[Receipt]) -> None:
@@ -131,6 +141,9 @@ class DatabaseConsumer:
 
     def wake(self) -> None:
         self.woken.set()
+        with suppress(OSError):  # closed, or rung so often that it cannot be missed
+            self.rope.send(b"!", MSG_DONTWAIT)
 
     def close(self) -> None:
-        """Nothing is held."""
+        self.bell.close()
+        self.rope.close()

@@ -69,7 +69,6 @@ class PostgreSQLStore(BaseStore):
         if connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"):
             return connection.cursor()  # PgBouncer in transaction mode knows no prepared statements
         connection.ensure_connection()
-        connection.validate_no_broken_transaction()
         if (
             getattr(thread, "pins_plans", False)
             and getattr(thread, "pinned", None) is not connection.connection
@@ -144,7 +143,6 @@ class PostgreSQLStore(BaseStore):
         limit: int,
         now: datetime | None = None,
     ) -> ClaimResult:
-        tasks = [task for task in request.known if task not in request.excluded]
         rows = self.run(
             "claim_due",
             {
@@ -152,7 +150,7 @@ class PostgreSQLStore(BaseStore):
                 "queues": list(rooms),
                 "rooms": list(rooms.values()),
                 "room": limit,
-                "tasks": tasks,
+                "tasks": request.free,
                 "worker": request.worker_id,
                 "token": request.token,
                 "now": now,
@@ -178,7 +176,10 @@ class PostgreSQLStore(BaseStore):
                 "runs": [run for run, _ in asked],
                 "seqs": [seq for _, seq in asked],
                 "known": list(request.known),
-                "tasks": [task for task in request.known if task not in request.excluded],
+                "limited_tasks": list(request.task_rooms),
+                "task_rooms": list(request.task_rooms.values()),
+                "limited_queues": list(request.queue_rooms),
+                "queue_rooms": list(request.queue_rooms.values()),
                 "worker": request.worker_id,
                 "token": request.token,
                 "lock_timeout": f"{patience}ms",

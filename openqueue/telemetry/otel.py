@@ -7,11 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
 AVAILABLE = find_spec("opentelemetry") is not None and find_spec("opentelemetry.trace") is not None
 NOTHING: AbstractContextManager[Any] = nullcontext()
+
+
+@cache
+def api() -> Any:
+    """Return ``opentelemetry.trace``: looked up once, since an import inside a function costs more than a span."""
+    from opentelemetry import trace  # noqa: PLC0415  # optional dependency
+
+    return trace
 
 
 def capture() -> str | None:
@@ -21,7 +30,7 @@ def capture() -> str | None:
     """
     if not AVAILABLE:
         return None
-    from opentelemetry import trace  # noqa: PLC0415  # optional dependency
+    trace = api()
 
     span = trace.get_current_span().get_span_context()
     if not span.is_valid:
@@ -33,7 +42,7 @@ def producer_span(task_id: str, *, queue: str, count: int) -> AbstractContextMan
     """Return the block in which runs are created: the span that their bodies will name as their parent."""
     if not AVAILABLE:
         return NOTHING
-    from opentelemetry import trace  # noqa: PLC0415  # optional dependency
+    trace = api()
 
     if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         return NOTHING
@@ -54,7 +63,7 @@ def consumer_span(
     """Return the block in which a body continues the trace that triggered it; its value is the span, or None."""
     if not AVAILABLE:
         return NOTHING
-    from opentelemetry import trace  # noqa: PLC0415  # optional dependency
+    trace = api()
 
     if traceparent is None and isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         return NOTHING  # nothing to continue, and nobody who would record it

@@ -9,10 +9,10 @@ import pytest
 
 from openqueue import runtimes
 from openqueue.runtimes.base import Runtime
-from openqueue.testing.conformance import RuntimeConformance
+from openqueue.testing.conformance import OutboxConformance
 
 
-class TestDatabaseRuntime(RuntimeConformance):
+class TestDatabaseRuntime(OutboxConformance):
     @pytest.fixture
     def runtime(self, settings: Any) -> Iterator[Runtime]:
         settings.OPENQUEUE = {"LEASE": 6, "HEARTBEAT": 0.1}

@@ -7,7 +7,7 @@ import pytest
 
 from tests.broker.broker import Broker
 from tests.crash.invariants import check
-from tests.crash.stage import Gates, Stage, rest
+from tests.crash.stage import Gates, Stage
 from tests.proxy.postgresql import statements
 from tests.proxy.proxy import Proxy
 from tests.servers import databases
@@ -23,7 +23,6 @@ def stage(
         yield stage
     finally:
         stage.close()
-        rest()
         if stage.workers:
             print(stage.report())
     check(None if stage.amnesia else stage.gates)

@@ -11,11 +11,13 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from openqueue.core import post_commit
+from django.utils import timezone
+
 from openqueue.models import Claim, Outbox, Run, RunEvent, Sweep, Worker
 from tests.eventually import eventually
 
@@ -175,6 +177,15 @@ class Stage:
         assert done.stdout, done.stderr
         return UUID(done.stdout.strip())
 
+    def have_watched(self) -> None:
+        """Wait until every worker has seen the database well for as long as a reaper wants to before it acts."""
+        enough = timezone.now() + timedelta(seconds=LEASE + 2 * HEARTBEAT + REAP_EVERY)
+        eventually(lambda: Worker.objects.filter(lease_until__gt=enough).count() == len(self.workers))
+
+    def leases_end(self) -> None:
+        """Wait until every lease has been over for a while."""
+        eventually(lambda: not Worker.objects.filter(lease_until__gt=timezone.now() - timedelta(seconds=1)).exists())
+
     def close(self) -> None:
         for worker in self.workers:
             worker.end()
@@ -208,9 +219,3 @@ def kinds(run: Any) -> list[str]:
 
 def late_results(run: Any) -> int:
     return Counter(kinds(run))["late_result_discarded"]
-
-
-def rest() -> None:
-    """End this process's own publisher, which would hold on to the test's database."""
-    post_commit.publisher.flush()
-    post_commit.after_fork()

@@ -5,16 +5,14 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
 
 import pytest
 from django.db import DatabaseError, InterfaceError, connection, connections
-from django.utils import timezone
 
-from openqueue.models import Run, RunEvent, Sweep, Worker
+from openqueue.models import Run, RunEvent
 from tests.app.crash_tasks import gated, quick
 from tests.crash.invariants import check
-from tests.crash.stage import HEARTBEAT, Gates, Stage, kinds, settled
+from tests.crash.stage import Gates, Stage, kinds, settled
 from tests.eventually import eventually
 from tests.proxy.proxy import Proxy
 from tests.servers.postgresql import PostgreSQL
@@ -109,10 +107,9 @@ def test_away_for_longer_than_the_lease_no_crash_is_charged_and_the_run_ends_onc
     stage.worker("--concurrency", "1", port=proxy.port)
     for run in runs:
         gates.wait_inside(run)
-    looking_until = timezone.now() + timedelta(seconds=2 * HEARTBEAT + 1)  # reapers look that long before they act
-    eventually(lambda: Sweep.objects.filter(name="reap", last_at__gt=looking_until).exists())
+    stage.have_watched()
     getattr(proxy, way)()
-    eventually(lambda: not Worker.objects.filter(lease_until__gt=timezone.now() - timedelta(seconds=1)).exists())
+    stage.leases_end()
     gates.open()
     for run in runs:
         gates.wait_ended(run)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import signal
 
 import pytest
+from django.utils import timezone
 
-from openqueue.models import Claim, Run, RunEvent
+from openqueue.models import Claim, Run, RunEvent, Worker
 from tests.app.crash_tasks import agated, gated, quick
 from tests.crash.stage import RECOVERY, Gates, Stage, kinds, late_results, settled
 from tests.eventually import eventually
@@ -74,6 +75,27 @@ def test_a_zombie_that_wakes_while_its_run_waits_in_the_queue_is_refused_too(sta
     gates.open(run)
     assert settled(run).result == {"attempt": 2, "pid": zombie.pid}
     assert late_results(run) == 1
+
+
+@pytest.mark.postgresql
+def test_a_fleet_that_slept_as_one_wakes_as_one_and_nobody_takes_the_other_for_dead(stage: Stage, gates: Gates):
+    """A host that was paused, a laptop that was closed."""
+    runs = [gated.trigger(), gated.trigger()]
+    workers = [stage.worker("--concurrency", "1") for _ in runs]
+    for run in runs:
+        gates.wait_inside(run)
+    stage.have_watched()
+    for worker in workers:
+        worker.stop()
+    stage.leases_end()
+    for worker in workers:
+        worker.go_on()
+    eventually(lambda: Worker.objects.filter(lease_until__gt=timezone.now()).count() == len(workers))
+    gates.open()
+    for run in runs:
+        row = settled(run)
+        assert (row.attempt, row.crash_count) == (1, 0)
+        assert kinds(run) == ["triggered", "started", "completed"]
 
 
 @pytest.mark.postgresql

@@ -44,9 +44,9 @@ def make_run(clock: Clock, *, runs: int = 1, **facts: Any) -> Any:
 class FakeWorker:
     """One incarnation."""
 
-    def __init__(self, clock: Clock, *, known: Sequence[str] = (TASK,), excluded: Sequence[str] = ()) -> None:
+    def __init__(self, clock: Clock, *, known: Sequence[str] = (TASK,), full: Sequence[str] = ()) -> None:
         self.clock = clock
-        self.known, self.excluded = known, excluded
+        self.known, self.rooms = known, dict.fromkeys(full, 0)
         self.id = uuid4()
         store().register(
             Incarnation(
@@ -57,7 +57,7 @@ class FakeWorker:
         )
 
     def request(self) -> ClaimRequest:
-        return ClaimRequest(worker_id=self.id, token=uuid4(), known=self.known, excluded=self.excluded)
+        return ClaimRequest(worker_id=self.id, token=uuid4(), known=self.known, task_rooms=self.rooms)
 
     def claim(
         self,

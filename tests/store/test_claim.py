@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -111,7 +112,7 @@ def test_a_task_that_this_process_does_not_know_is_left_alone(clock: Clock, work
 
 def test_a_task_without_a_free_slot_is_left_for_others(clock: Clock, worker: FakeWorker):
     run = fleet.make_run(clock)
-    full = FakeWorker(clock, excluded=[TASK])
+    full = FakeWorker(clock, full=[TASK])
     assert full.claim() == []
     assert [a.run_id for a in worker.claim()] == [run]
 
@@ -210,8 +211,8 @@ def test_what_cannot_be_served_here_is_put_back_unannounced(clock: Clock, why: s
     store().mark_announced([(run, 1, 0, "ref", None, 60.0)], now=clock.now)
     if why == "paused":
         pause("q")
-    known, excluded = ([] if why == "unknown_task" else [TASK]), ([TASK] if why == "no_slot" else [])
-    result = FakeWorker(clock, known=known, excluded=excluded).claim_named((run, 1))
+    known, full = ([] if why == "unknown_task" else [TASK]), ([TASK] if why == "no_slot" else [])
+    result = FakeWorker(clock, known=known, full=full).claim_named((run, 1))
     assert result.answers == {(run, 1): "deferred"}
     assert result.deferred == [(run, 1, TASK, 1, why)]
     row = Outbox.objects.get()
@@ -309,3 +310,18 @@ def test_the_moment_of_a_claim_is_the_clock_s(clock: Clock, worker: FakeWorker):
     worker.claim()
     assert Run.objects.get(pk=run).started_at == START + timedelta(seconds=3)
     assert Claim.objects.get().claimed_at == START + timedelta(seconds=3)
+
+
+@pytest.mark.parametrize("limited", ["task", "queue"])
+def test_a_batch_of_messages_takes_no_more_than_the_room_of_a_task_or_queue(
+    clock: Clock, worker: FakeWorker, limited: str
+):
+    runs = fleet.make_run(clock, runs=5)
+    other = fleet.make_run(clock, task_id="test.other", queue="other")
+    rooms = {"task": {"task_rooms": {TASK: 2}}, "queue": {"queue_rooms": {"default": 2}}}[limited]
+    request = replace(worker.request(), known=[TASK, "test.other"], **rooms)
+    named = [(run, 1) for run in [*runs, other]]
+    result = transitions.claim_named(request, announcements=named, now=clock.now)
+    assert {a.run_id for a in result.claimed} == {*runs[:2], other}
+    assert {d.why for d in result.deferred} == {"no_slot"}
+    assert len(result.deferred) == 3

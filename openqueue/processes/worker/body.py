@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextvars import copy_context
 from typing import Any, Final
 
 from django.db import DatabaseError, InterfaceError, connections
@@ -56,7 +57,9 @@ def call(job: Job, *, reporter: Reporter) -> Outcome:
         clean_connections()
         try:
             function = job.task.function
-            result = function(context, **kwargs) if job.task.signature.takes_context else function(**kwargs)
+            given = (context,) if job.task.signature.takes_context else ()
+            # In a context of its own: the language or time zone that a body activates is not its successor's.
+            result = copy_context().run(function, *given, **kwargs)
             job.leave_body()
         except BaseException as error:  # SystemExit and the like are the body's failure, not ours
             job.leave_body()
@@ -75,8 +78,9 @@ def happy(job: Job, *, result: Any) -> Outcome:
         return transitions.completed(job.attempt, result=None, age=age)
     try:
         text = codec.encode(result, what="result", limit=config.result_limit)
-    except PayloadInvalid as error:
-        described = job.mask(codec.describe(ResultInvalid.of(error)))
+    except BaseException as error:  # a result's own __iter__ may raise anything, SystemExit too
+        told = ResultInvalid.of(error) if isinstance(error, PayloadInvalid) else error
+        described = job.mask(codec.describe(told))
         return transitions.failed(job.attempt, reason=Reason.RESULT_INVALID, error=described, age=age)
     if job.unsealed is not None:
         text = codec.encode(job.mask(codec.decode(text)), what="result", limit=config.result_limit)
@@ -105,6 +109,13 @@ def unhappy(job: Job, *, error: BaseException) -> Outcome:
         return transitions.failed(attempt, reason=reason, error=described, age=age)
     delay, why = pause_before_next(job, error)
     return transitions.retrying(attempt, reason=reason, error=described, delay=delay, backoff=why, age=age)
+
+
+def beside(job: Job, *, error: BaseException) -> Outcome:
+    """Something failed before or after the body, where only its objects can be at fault: they are not asked again."""
+    described = job.mask(codec.describe(error))
+    logger.error("failed beside its body", extra={"run_id": str(job.attempt.run_id), "error": described["type"]})
+    return transitions.failed(job.attempt, reason=Reason.ERROR, error=described, age=job.age)
 
 
 def retryable(job: Job, error: BaseException) -> bool:
@@ -138,6 +149,7 @@ def clean_connections() -> None:
                 connection.in_atomic_block = False
                 connection.savepoint_ids = []
                 connection.needs_rollback = False
+                connection.closed_in_transaction = False  # else Django takes it for closed, and never opens it again
                 connection.close()
             else:
                 connection.close_if_unusable_or_obsolete()

@@ -26,7 +26,6 @@ from openqueue.telemetry import otel
 from openqueue.types import Outcome
 
 logger = logging.getLogger("openqueue")
-LAST_HOOKS: Final = 2.0
 CLEAN_EVERY: Final = 1.0
 Work = Job | Callable[[], None] | None
 
@@ -42,6 +41,8 @@ class Executor:
         self.threads: list[threading.Thread] = []
         self.loop: asyncio.AbstractEventLoop | None = None
         self.loop_lock = threading.Lock()
+        self.async_slots = asyncio.Semaphore(ledger.slots)
+        self.stopped = False
         self.cleaned_at = 0.0
         timekeeper.replace_slot = self.add_thread
 
@@ -67,11 +68,11 @@ class Executor:
         """Run a hook on a slot."""
         self.work.put(act)
 
-    def stop(self) -> None:
-        """Close the slots once their hooks are done; a body that never ends does not hold the process."""
+    def stop(self, *, until: float) -> None:
+        """Close the slots once their hooks are done, at a monotonic moment at the latest: a body may never end."""
+        self.stopped = True
         for _ in self.threads:
             self.work.put(None)
-        until = time.monotonic() + LAST_HOOKS
         for thread in self.threads:
             thread.join(max(0.0, until - time.monotonic()))
         if self.loop is not None:
@@ -85,7 +86,7 @@ class Executor:
             if isinstance(work, Job):
                 self.run(work)
             else:
-                with contextlib.suppress(Exception):  # hooks log their own errors
+                with contextlib.suppress(BaseException):  # hooks log their own errors
                     work()
             if getattr(me, "replaced", False):
                 break  # another thread has this slot now
@@ -94,10 +95,13 @@ class Executor:
     def run(self, job: Job) -> None:
         if not self.begins(job):
             return
-        if job.timeout is None:
-            outcome = body.call(job, reporter=self.recorder)
-        else:
-            outcome = self.timekeeper.watch(job, lambda: body.call(job, reporter=self.recorder))
+        try:
+            if job.timeout is None:
+                outcome = body.call(job, reporter=self.recorder)
+            else:
+                outcome = self.timekeeper.watch(job, lambda: body.call(job, reporter=self.recorder))
+        except BaseException as error:  # ours, not the body's: the slot must live, and the run must end
+            outcome = body.beside(job, error=error)
         self.report(job, outcome)
 
     def begins(self, job: Job) -> bool:
@@ -136,21 +140,25 @@ class Executor:
                 self.loop = loop
             return self.loop
 
-    @staticmethod
-    def run_loop(loop: asyncio.AbstractEventLoop) -> None:
+    def run_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)
-        try:
-            loop.run_forever()
-        finally:
-            for left in asyncio.all_tasks(loop):
-                left.cancel()
-            loop.run_until_complete(asyncio.sleep(0))
-            loop.close()
+        while not self.stopped:
+            with contextlib.suppress(SystemExit, KeyboardInterrupt):  # asyncio lets those of a body through
+                loop.run_forever()
+        for left in asyncio.all_tasks(loop):
+            left.cancel()
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
 
     async def coroutine(self, job: Job) -> None:
-        if not self.begins(job):
-            return
-        self.report(job, await self.acall(job))
+        async with self.async_slots:  # the runway waits here, as it does in front of the threads
+            if not self.begins(job):
+                return
+            try:
+                outcome = await self.acall(job)
+            except BaseException as error:  # as in `run`
+                outcome = body.beside(job, error=error)
+            self.report(job, outcome)
 
     async def acall(self, job: Job) -> Outcome:
         with otel.consumer_span(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from functools import partial
 from hashlib import sha256
@@ -59,8 +59,12 @@ class Intake:
         self.submit = submit
         self.consumer: Consumer | None = None
         self.paused: set[str] = set()
+        self.shut: set[str] = set()
+        """What the consumer was told to leave out."""
         self.closed = threading.Event()
         self.hungry = False
+        self.once = False
+        """Claim one batch, then no more."""
         self.unknown_at = time.monotonic()
         self.claims = 0
 
@@ -78,8 +82,9 @@ class Intake:
             self.discover()
         if self.consumer is None:
             self.runtime.declare(self.queues)
-            self.paused = set()
+            self.shut = set()
             self.consumer = self.runtime.consumer(self.queues, prefetch=self.ledger.slots)
+        self.close_queues()
         received = self.consumer.receive(limit=room, timeout=0 if self.hungry else WAIT)
         if (
             self.closed.is_set() or not self.ledger.sure
@@ -88,6 +93,8 @@ class Intake:
                 self.consumer.release(received)
             return 0
         claimed = self.claim_due(received) if isinstance(received, Due) else self.claim_receipts(received)
+        if claimed and self.once:
+            self.closed.set()
         self.hungry = claimed > 0
         self.ledger.backlog = claimed >= room
         return claimed
@@ -113,6 +120,8 @@ class Intake:
             ([name], min(due.limit, task.concurrency - self.ledger.by_task[name]))
             for name, task in limited.items()
         ]
+        if self.claims % 2:
+            groups.reverse()  # so that a backlog of some tasks does not starve the others
         for names, limit in groups:
             limit = min(limit, due.limit - total)
             rooms = self.rooms(due.queues, limit=limit)
@@ -128,11 +137,24 @@ class Intake:
         """Return how many attempts each queue may give, by its own concurrency."""
         rooms = {}
         for queue in queues:
-            most = config.queue(queue).concurrency
-            room = limit if most is None else min(limit, most - self.ledger.by_queue[queue])
+            room = self.queue_room(queue)
+            room = limit if room is None else min(limit, room)
             if room > 0:
                 rooms[queue] = room
         return rooms
+
+    def queue_room(self, queue: str) -> int | None:
+        most = config.queue(queue).concurrency
+        return None if most is None else most - self.ledger.by_queue[queue]
+
+    def task_rooms(self) -> dict[str, int]:
+        """Return how many more of each task with a limit of its own may run here."""
+        tasks: dict[str, Any] = registry.index()
+        return {
+            name: task.concurrency - self.ledger.by_task[name]
+            for name, task in tasks.items()
+            if task.concurrency is not None
+        }
 
     def defer_unknown(self, known: Sequence[str]) -> None:
         """Rows that nobody took for a while and that we have no task for: later each time, then failed."""
@@ -165,11 +187,6 @@ class Intake:
         if not named:
             return 0
         tasks: dict[str, Any] = registry.index()
-        excluded = [
-            name
-            for name, task in tasks.items()
-            if task.concurrency is not None and self.ledger.by_task[name] >= task.concurrency
-        ]
         result: list[ClaimResult] = []
         announcements = list(named)
 
@@ -179,12 +196,16 @@ class Intake:
 
         assert self.consumer is not None  # noqa: S101  # receipts come from it
         try:
-            claimed = self.claim(ask, known=list(tasks), excluded=excluded)
+            claimed = self.claim(ask, known=list(tasks), queues={r.queue for r in receipts})
         except (OperationalError, InterfaceError) as error:
             # Locked, or no answer: these come back by the broker's own means. One by one, only the locked ones wait.
-            if transitions.connection_is_gone(error) or len(announcements) == 1:
+            gone = transitions.connection_is_gone(error)
+            if gone or nowait:
                 self.consumer.release([r for some in named.values() for r in some])
+            if gone:
                 raise
+            if nowait:
+                return 0
             return sum(self.claim_receipts(some, nowait=True) for some in named.values())
         answers = result[-1].answers or {}
         self.consumer.ack([r for key, some in named.items() if key in answers for r in some])
@@ -220,11 +241,17 @@ class Intake:
         ask: Callable[[ClaimRequest], ClaimResult],
         *,
         known: Sequence[str],
-        excluded: Sequence[str] = (),
+        queues: Iterable[str] = (),
     ) -> int:
         """Claim one batch under a token made beforehand, so that an unknown outcome can be looked up."""
         token = uuid4()
-        request = ClaimRequest(worker_id=self.ledger.worker_id, token=token, known=known, excluded=excluded)
+        request = ClaimRequest(
+            worker_id=self.ledger.worker_id,
+            token=token,
+            known=known,
+            task_rooms=self.task_rooms(),
+            queue_rooms={name: room for name in queues if (room := self.queue_room(name)) is not None},
+        )
         self.ledger.expect(token)
         try:
             result = ask(request)
@@ -242,12 +269,19 @@ class Intake:
     # --- control ------------------------------------------------------------------------------------------------------
 
     def heed(self, paused: set[str]) -> None:
-        """Stop and resume receiving as operators decided (also says so to brokers that can)."""
-        mine = paused & set(self.queues)
-        if self.consumer is not None and mine != self.paused:
-            self.consumer.pause(sorted(mine - self.paused))
-            self.consumer.resume(sorted(self.paused - mine))
-            self.paused = mine
+        """Note what operators decided; the intake's own thread tells the consumer."""
+        self.paused = paused & set(self.queues)
+
+    def close_queues(self) -> None:
+        """Have the consumer leave out what is paused and what has no room here."""
+        assert self.consumer is not None  # noqa: S101  # step made it
+        shut = self.paused | {
+            name for name in self.queues if (room := self.queue_room(name)) is not None and room <= 0
+        }
+        if shut != self.shut:
+            self.consumer.pause(sorted(shut - self.shut))
+            self.consumer.resume(sorted(self.shut - shut))
+            self.shut = shut
 
     def close(self) -> None:
         """Claim no more."""

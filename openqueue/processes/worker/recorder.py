@@ -29,6 +29,8 @@ logger = logging.getLogger("openqueue")
 BATCH: Final = 500
 LINES_A_RUN: Final = 1_000
 LINE_LIMIT: Final = 8_192
+HIGHEST_LEVEL: Final = 2**15 - 1
+"""What the column of a log line's level holds."""
 PROGRESS_EVERY: Final = 1.0
 HOOKS: Final = {
     Status.COMPLETED: "success",
@@ -79,9 +81,9 @@ class Recorder(threading.Thread):
             text = context.mask(text)
         if count == LINES_A_RUN:
             text = f"more than {LINES_A_RUN} lines: the rest was left out"
-        self.items.put(
-            (context.run_id, context.attempt, level, codec.clip(text, limit=LINE_LIMIT), time.monotonic())
-        )
+        line = codec.clip(text, limit=LINE_LIMIT)
+        level = min(level, HIGHEST_LEVEL)
+        self.items.put((context.run_id, context.attempt, level, line, time.monotonic()))
 
     def tell_start(self, job: Job) -> None:
         """Have the start of a body told to whoever listens."""
@@ -140,6 +142,10 @@ class Recorder(threading.Thread):
                 connections.close_all()
                 self.gave_up.wait(min(2.0, 0.05 * 2 ** min(failures, 6)))
                 continue
+            except Exception:
+                # Nothing that one batch holds may end the recorder: what it held goes back with the next heartbeat.
+                logger.exception("could not record, given back", extra={"outcomes": len(outcomes)})
+                settled = []
             self.after(outcomes, settled)
             return
 
@@ -210,5 +216,5 @@ def tell(job: Job, name: str, arguments: tuple[Any, ...], *, signal: Any, facts:
     if hook is not None:
         try:
             hook(job.context or context_of(job), *arguments)
-        except Exception:
+        except BaseException:  # SystemExit too: it would end the slot
             logger.exception("a hook failed", extra={"task_id": job.task.id, "hook": name})

@@ -100,7 +100,10 @@ class Timekeeper(threading.Thread):
                     self.changed.wait(wait)
                     continue
                 _, _, job, act = heapq.heappop(self.moments)
-            act(job)
+            try:
+                act(job)
+            except Exception:  # the one clock of all bodies must not stop for the sake of one
+                logger.exception("could not end a body", extra={"run_id": str(job.attempt.run_id)})
 
     def stop(self) -> None:
         with self.changed:

@@ -33,9 +33,8 @@ logger = logging.getLogger("openqueue")
 
 WATCH: Final = 0.8
 """Seconds between looks at paused queues; also how often the main thread wakes."""
-FAREWELL: Final = 2.0
-LAST_WRITE: Final = 5.0
-"""Seconds that the recorder has to write the last outcomes when the process must end."""
+LAST_WRITE, LAST_HOOKS, LAST_STEP, FAREWELL = 3.0, 3.5, 4.5, 5.0
+"""Seconds after the grace at which each part is no longer waited for: no part that hangs may hold the process."""
 
 
 class Worker:
@@ -63,6 +62,8 @@ class Worker:
         self.intakes = open_intakes(
             self.by_runtime, ledger=self.ledger, submit=self.executor.submit, discovers=self.discovers
         )
+        for intake in self.intakes:
+            intake.once = once
         self.heartbeat = Heartbeat(
             ledger=self.ledger,
             runtimes=list(self.by_runtime),
@@ -129,21 +130,23 @@ class Worker:
         while not self.ledger.empty and time.monotonic() < until and not self.hears_stop(0.02):
             self.release(self.ledger.not_begun(), why="worker stops")
         self.release(self.ledger.unfinished(), why="worker stops, the grace is over")
+        over = time.monotonic()
         self.recorder.stop()
         self.recorder.join(LAST_WRITE)
         self.recorder.give_up()
-        self.executor.stop()
+        self.executor.stop(until=over + LAST_HOOKS)
         for loop in self.loops.values():
             loop.stop()
         self.timekeeper.stop()
         self.capture.remove()
+        for loop in self.loops.values():  # a heartbeat after the farewell would be a new incarnation's first
+            loop.join(max(0.0, over + LAST_STEP - time.monotonic()))
         for intake in self.intakes:
-            self.loops[f"intake-{intake.runtime.alias}"].join(2.0)
             if intake.consumer is not None:
                 intake.consumer.close()
         farewell = threading.Thread(target=self.resign, name="openqueue-farewell", daemon=True)
         farewell.start()
-        farewell.join(FAREWELL)  # a database that is away must not hold the process
+        farewell.join(max(0.0, over + FAREWELL - time.monotonic()))
         signals.worker_stopped.send_robust(sender=self, worker_id=self.ledger.worker_id)
 
     def resign(self) -> None:
@@ -203,9 +206,12 @@ class Worker:
         """Nothing that we could run is due, and nothing is open."""
         if not self.ledger.sure or not self.ledger.empty:
             return False
-        due = Outbox.objects.using(config.database).filter(ready=True, task_id__in=list(registry.index()))
+        due = Outbox.objects.using(config.database).filter(
+            ready=True, task_id__in=list(registry.index()), runtime__in=list(self.by_runtime)
+        )
+        due = due.exclude(expires_at__lte=store().clock(None))
         if self.discovers:
-            due = due.filter(runtime__in=list(self.by_runtime)).exclude(queue__startswith=RESERVED)
+            due = due.exclude(queue__startswith=RESERVED)
         else:
             due = due.filter(queue__in=self.queues)
         return not due.exclude(queue__in=store().paused()).exists() and self.ledger.empty

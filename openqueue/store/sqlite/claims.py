@@ -26,7 +26,7 @@ class Claims(Writing):
         now: datetime | None = None,
     ) -> ClaimResult:
         at = text(self.clock(now))
-        tasks = json.dumps([task for task in request.known if task not in request.excluded])
+        tasks = json.dumps(request.free)
         branches, parameters = [], []
         for queue, room in rooms.items():
             branches.append(
@@ -64,7 +64,8 @@ class Claims(Writing):
         at = text(moment)
         asked = sorted(set(announcements))
         answers: dict[tuple[UUID, int], Answer] = dict.fromkeys(asked, "gone")
-        known, free = set(request.known), set(request.known) - set(request.excluded)
+        known, rooms = set(request.known), dict(request.task_rooms)
+        queue_rooms = dict(request.queue_rooms)
         with self.writing() as cursor:
             cursor.execute(
                 f"""
@@ -77,17 +78,21 @@ class Claims(Writing):
             )
             mine, deferred = [], []
             for row in cursor.fetchall():
-                run, seq, task, ready, tries, paused = UUID(row[0]), row[1], row[3], row[8], row[9], row[10]
+                run, seq, task, queue = UUID(row[0]), row[1], row[3], row[4]
+                ready, tries, paused = row[8], row[9], row[10]
                 if (run, seq) not in answers:
                     continue
                 if not ready:
                     answers[run, seq] = "later"
-                elif paused or task not in free:
+                elif paused or task not in known or min(rooms.get(task, 1), queue_rooms.get(queue, 1)) <= 0:
                     why = "paused" if paused else "no_slot" if task in known else Reason.UNKNOWN_TASK.value
                     deferred.append(Deferred(run, seq, task, tries + 1, why))
                     answers[run, seq] = "deferred"
                 else:
                     mine.append(row[:8])
+                    for left, name in ((rooms, task), (queue_rooms, queue)):
+                        if name in left:
+                            left[name] -= 1
                     answers[run, seq] = "claimed"
             if deferred:
                 self.defer(cursor, deferred, moment=moment)

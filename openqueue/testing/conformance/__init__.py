@@ -19,11 +19,16 @@ this line in the project's conftest.py, so that failures show values:
 from __future__ import annotations
 
 from openqueue.testing.conformance.behaviour import Behaviour
-from openqueue.testing.conformance.broker import Carrying
+from openqueue.testing.conformance.carrying import Carrying
+from openqueue.testing.conformance.contract import Contract
 from openqueue.testing.conformance.suite import Suite
 
-__all__ = ["RuntimeConformance"]
+__all__ = ["OutboxConformance", "RuntimeConformance"]
 
 
-class RuntimeConformance(Carrying, Behaviour, Suite):
-    """The whole contract of a runtime."""
+class RuntimeConformance(Carrying, Contract, Behaviour, Suite):
+    """The whole contract of a runtime that carries messages."""
+
+
+class OutboxConformance(Contract, Behaviour, Suite):
+    """The contract of a runtime whose queue is the outbox: it carries nothing, it only wakes."""

@@ -39,7 +39,9 @@ class Behaviour(Suite):
         assert (row.attempt, row.runtime, row.queue) == (1, "default", queue)
         assert row.created_at <= row.started_at <= row.finished_at
 
-    def test_a_worker_that_waits_is_woken_by_a_commit(self, runtime: Runtime, queue: str, declare: Declare) -> None:
+    def test_a_worker_that_waits_is_woken_by_a_commit(
+        self, runtime: Runtime, queue: str, declare: Declare
+    ) -> None:
         @declare
         def nothing() -> None: ...
 
@@ -69,7 +71,9 @@ class Behaviour(Suite):
         assert not Run.objects.exists()
         assert not runtime.inspect(queue).depth
 
-    def test_a_rolled_back_trigger_is_never_executed(self, runtime: Runtime, queue: str, declare: Declare) -> None:
+    def test_a_rolled_back_trigger_is_never_executed(
+        self, runtime: Runtime, queue: str, declare: Declare
+    ) -> None:
         bodies = []
 
         @declare
@@ -110,7 +114,9 @@ class Behaviour(Suite):
             return 7
 
         def hear(sender: Any, status: str, **facts: Any) -> None:
-            heard.append((sender.id, status, RunEvent.objects.filter(run_id=facts["run_id"], kind=status).count()))
+            heard.append(
+                (sender.id, status, RunEvent.objects.filter(run_id=facts["run_id"], kind=status).count())
+            )
 
         signals.run_settled.connect(hear)
         try:
@@ -138,7 +144,9 @@ class Behaviour(Suite):
         assert (row.error["type"], row.error["message"]) == ("ValueError", "Zoë is not \N{PILE OF POO}")
         assert "fail" in row.error["traceback"]
 
-    def test_a_failed_attempt_is_followed_by_another(self, runtime: Runtime, queue: str, declare: Declare) -> None:
+    def test_a_failed_attempt_is_followed_by_another(
+        self, runtime: Runtime, queue: str, declare: Declare
+    ) -> None:
         @declare(max_attempts=3, backoff=retry.exponential(base=0.01, factor=2, jitter=0))
         def third_time_lucky(ctx: TaskContext) -> int:
             if ctx.attempt < 3:
@@ -152,7 +160,9 @@ class Behaviour(Suite):
         again = ["started", "retrying"] * 2
         assert self.story(run) == ["triggered", *again, "started", "completed"]
         decisions = list(RunEvent.objects.filter(run_id=run.id, kind="retrying").order_by("id"))
-        waits = [(event.attempt, event.data["backoff"], event.data["error"]["message"]) for event in decisions]
+        waits = [
+            (event.attempt, event.data["backoff"], event.data["error"]["message"]) for event in decisions
+        ]
         assert waits == [(1, "exponential", "1"), (2, "exponential", "2")]
 
     def test_attempts_end(self, runtime: Runtime, queue: str, declare: Declare) -> None:
@@ -213,9 +223,11 @@ class Behaviour(Suite):
         run = slow.trigger()
         with self.worker(queue):
             row = self.finish(run, status="failed")
-        assert (row.reason, row.error["type"]) == ("timed_out", "TaskTimeout")
+        assert (row.reason, row.error["type"]) == ("timed_out", "openqueue.errors.TaskTimeout")
 
-    def test_a_run_that_nobody_started_in_time_expires(self, runtime: Runtime, queue: str, declare: Declare) -> None:
+    def test_a_run_that_nobody_started_in_time_expires(
+        self, runtime: Runtime, queue: str, declare: Declare
+    ) -> None:
         bodies = []
 
         @declare
@@ -292,7 +304,9 @@ class Behaviour(Suite):
         assert (row.status, row.result, row.attempt) == ("completed", "to the end", 1)
         assert later.refresh().status == "queued", "nothing is claimed after the stop"
 
-    def test_a_stop_beyond_the_grace_gives_the_run_back(self, runtime: Runtime, queue: str, declare: Declare) -> None:
+    def test_a_stop_beyond_the_grace_gives_the_run_back(
+        self, runtime: Runtime, queue: str, declare: Declare
+    ) -> None:
         begun, go_on = threading.Event(), threading.Event()
 
         @declare
@@ -313,7 +327,9 @@ class Behaviour(Suite):
             assert self.finish(run).attempt == 1
         assert self.story(run) == ["triggered", "started", "released", "started", "completed"]
 
-    def test_a_waiting_run_is_cancelled_for_good(self, runtime: Runtime, queue: str, declare: Declare) -> None:
+    def test_a_waiting_run_is_cancelled_for_good(
+        self, runtime: Runtime, queue: str, declare: Declare
+    ) -> None:
         bodies = []
 
         @declare
@@ -358,7 +374,9 @@ class Behaviour(Suite):
             Outbox.objects.filter(pk=run.id).update(announce_at=self.clock())
             self.finish(run)
 
-    def test_the_state_of_queue_and_run_can_be_read(self, runtime: Runtime, queue: str, declare: Declare) -> None:
+    def test_the_state_of_queue_and_run_can_be_read(
+        self, runtime: Runtime, queue: str, declare: Declare
+    ) -> None:
         @declare
         def nothing() -> None: ...
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 import pytest
+from django.db import connections
 
 from openqueue import registry
 from openqueue.core import post_commit
@@ -22,8 +23,19 @@ T = TypeVar("T")
 Case = TypeVar("Case", bound=Callable[..., Any])
 
 
+class Served(Worker):
+    """A worker that knows whether its case has stopped it: a second stop is another matter."""
+
+    asked = False
+
+    def stop(self) -> None:
+        """Note it, and stop."""
+        self.asked = True
+        super().stop()
+
+
 def needs(*promises: str) -> Callable[[Case], Case]:
-    """Have a case left out where the runtime lacks one of these: a capability, or `messages`."""
+    """Have a case left out where the runtime lacks one of these capabilities."""
 
     def mark(case: Case) -> Case:
         case.needs = promises  # type: ignore[attr-defined]  # read by the fixture below
@@ -85,9 +97,7 @@ class Suite:
 
     @staticmethod
     def promises(runtime: Runtime, what: str) -> bool:
-        """Tell whether the runtime has a capability, or that it carries messages at all."""
-        if what == "messages":
-            return runtime.carries_messages
+        """Tell whether the runtime has a capability."""
         return bool(getattr(runtime.capabilities, what))
 
     # --- verbs ------------------------------------------------------------------------------------------------
@@ -125,13 +135,21 @@ class Suite:
     @contextmanager
     def worker(self, queue: str, *, slots: int = 4) -> Iterator[Worker]:
         """Run a real worker, with its sweeps, in this process."""
-        worker = Worker(queues=[queue], slots=slots)
-        thread = threading.Thread(target=worker.run, name="conformance-worker")
+        worker = Served(queues=[queue], slots=slots)
+
+        def run() -> None:
+            try:
+                worker.run()
+            finally:
+                connections.close_all()
+
+        thread = threading.Thread(target=run, name="conformance-worker")
         thread.start()
         try:
             yield worker
         finally:
-            worker.stop()
+            if not worker.asked:
+                worker.stop()
             thread.join(self.soon)
         assert not thread.is_alive(), "the worker did not stop"
 

@@ -3,7 +3,8 @@
 -- parameter     holds
 -- runs, seqs    the announcements (arrays, ordered by run)
 -- known         task ids that this process has registered; rows of others are deferred
--- tasks         known task ids that have a free slot
+-- limited_tasks, task_rooms, limited_queues, queue_rooms
+--               what is limited in this process, and how many more of each (arrays); messages beyond are deferred
 -- worker, token the incarnation, and the fence of this batch
 -- lock_timeout  how long to wait for a locked row
 -- now           the moment to use, or null for the database's clock
@@ -14,7 +15,7 @@ WITH clock AS (
 ), patience AS MATERIALIZED (
     SELECT set_config('lock_timeout', %(lock_timeout)s, true)
 ), found AS MATERIALIZED (
-    SELECT o.run_id, o.seq, o.ready, o.expires_at, o.task_id,
+    SELECT o.run_id, o.seq, o.ready, o.expires_at, o.task_id, o.queue,
         EXISTS (SELECT FROM openqueue_queuestate AS s WHERE s.name = o.queue AND s.paused) AS paused
     FROM patience, unnest(%(runs)s::uuid[], %(seqs)s::int4[]) AS a (run_id, seq)
     JOIN openqueue_outbox AS o ON o.run_id = ANY (ARRAY[a.run_id]) AND o.seq = a.seq
@@ -26,7 +27,10 @@ WITH clock AS (
         WHEN expires_at <= (SELECT now FROM clock) THEN 'gone'
         WHEN paused THEN 'paused'
         WHEN task_id <> ALL (%(known)s::text[]) THEN 'unknown_task'
-        WHEN task_id <> ALL (%(tasks)s::text[]) THEN 'no_slot'
+        WHEN row_number() OVER (PARTITION BY ready, paused, task_id ORDER BY run_id)
+            > (%(task_rooms)s::int8[])[array_position(%(limited_tasks)s::text[], task_id::text)] THEN 'no_slot'
+        WHEN row_number() OVER (PARTITION BY ready, paused, queue ORDER BY run_id)
+            > (%(queue_rooms)s::int8[])[array_position(%(limited_queues)s::text[], queue::text)] THEN 'no_slot'
         ELSE 'claimed' END AS answer
     FROM found
 ), deferred AS (
