@@ -5,6 +5,7 @@ Nothing of OpenTelemetry is imported unless its API is installed; no span is mad
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
@@ -17,10 +18,15 @@ NOTHING: AbstractContextManager[Any] = nullcontext()
 
 @cache
 def api() -> Any:
-    """Return ``opentelemetry.trace``: looked up once, since an import inside a function costs more than a span."""
+    """Return ``opentelemetry.trace``: looked up once, since an import inside a function takes its time."""
     from opentelemetry import trace  # noqa: PLC0415  # optional dependency
 
     return trace
+
+
+def in_use() -> bool:
+    """Tell whether anything here may be traced: without this module nobody can have begun a span or set up an SDK."""
+    return "opentelemetry.trace" in sys.modules
 
 
 def capture() -> str | None:
@@ -28,10 +34,9 @@ def capture() -> str | None:
 
     Source: https://www.w3.org/TR/trace-context/
     """
-    if not AVAILABLE:
+    if not in_use():
         return None
     trace = api()
-
     span = trace.get_current_span().get_span_context()
     if not span.is_valid:
         return None
@@ -40,10 +45,9 @@ def capture() -> str | None:
 
 def producer_span(task_id: str, *, queue: str, count: int) -> AbstractContextManager[Any]:
     """Return the block in which runs are created: the span that their bodies will name as their parent."""
-    if not AVAILABLE:
+    if not in_use():
         return NOTHING
     trace = api()
-
     if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         return NOTHING
     facts: dict[str, Any] = {
@@ -52,9 +56,10 @@ def producer_span(task_id: str, *, queue: str, count: int) -> AbstractContextMan
         "messaging.destination.name": queue,
         "messaging.batch.message_count": count,
     }
-    return trace.get_tracer("openqueue").start_as_current_span(
+    span: AbstractContextManager[Any] = trace.get_tracer("openqueue").start_as_current_span(
         f"trigger {task_id}", kind=trace.SpanKind.PRODUCER, attributes=facts
     )
+    return span
 
 
 def consumer_span(
@@ -64,7 +69,6 @@ def consumer_span(
     if not AVAILABLE:
         return NOTHING
     trace = api()
-
     if traceparent is None and isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         return NOTHING  # nothing to continue, and nobody who would record it
     from opentelemetry.trace.propagation.tracecontext import (  # noqa: PLC0415
@@ -72,9 +76,10 @@ def consumer_span(
     )
 
     parent = TraceContextTextMapPropagator().extract({"traceparent": traceparent}) if traceparent else None
-    return trace.get_tracer("openqueue").start_as_current_span(
+    span: AbstractContextManager[Any] = trace.get_tracer("openqueue").start_as_current_span(
         name, context=parent, kind=trace.SpanKind.CONSUMER, attributes=facts(), record_exception=False
     )
+    return span
 
 
 def record(span: Any, error: BaseException) -> None:

@@ -27,7 +27,13 @@ def gates() -> Path:
 
 def effect(ctx: TaskContext, what: str) -> None:
     """Write one line that survives whatever happens to this process next."""
-    facts = {"run": str(ctx.run_id), "attempt": ctx.attempt, "what": what, "pid": os.getpid(), "at": time.time()}
+    facts = {
+        "run": str(ctx.run_id),
+        "attempt": ctx.attempt,
+        "what": what,
+        "pid": os.getpid(),
+        "at": time.time(),
+    }
     file = os.open(gates() / "effects", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         os.write(file, json.dumps(facts).encode() + b"\n")

@@ -30,5 +30,3 @@ def assert_once(
         if reaches(figures):
             return
     raise AssertionError(f"{what} missed its target {TRIES} times")
-
-

@@ -17,7 +17,9 @@ Environment = Callable[..., dict[str, str]]
 def test_a_drained_run_takes_a_fifth_of_a_millisecond_of_worker_and_server(
     process_environment: Environment,
 ) -> None:
-    assert_once(process_environment(), "drain", "--runs", "20000", reaches=lambda f: f["cpu_ms_per_run"] <= 0.20)
+    assert_once(
+        process_environment(), "drain", "--runs", "20000", reaches=lambda f: f["cpu_ms_per_run"] <= 0.20
+    )
 
 
 @pytest.mark.postgresql
@@ -27,16 +29,24 @@ def test_a_trigger_takes_at_most_a_fifth_longer_than_a_bare_insert(process_envir
 
 @pytest.mark.postgresql
 def test_fifteen_thousand_runs_a_second_are_triggered_in_bulk(process_environment: Environment) -> None:
-    assert_once(process_environment(), "bulk", "--runs", "20000", reaches=lambda f: f["runs_per_second"] >= 15_000)
+    assert_once(
+        process_environment(), "bulk", "--runs", "20000", reaches=lambda f: f["runs_per_second"] >= 15_000
+    )
 
 
 @pytest.mark.postgresql
 def test_an_idle_worker_begins_at_once(process_environment: Environment) -> None:
     assert_once(
-        process_environment(), "latency", "--runs", "200", reaches=lambda f: f["p50_ms"] < 5 and f["p99_ms"] < 25
+        process_environment(),
+        "latency",
+        "--runs",
+        "200",
+        reaches=lambda f: f["p50_ms"] < 5 and f["p99_ms"] < 25,
     )
 
 
 @pytest.mark.sqlite
 def test_sqlite_drains_fifteen_hundred_runs_a_second(process_environment: Environment) -> None:
-    assert_once(process_environment(), "drain", "--runs", "5000", reaches=lambda f: f["runs_per_second"] >= 1_500)
+    assert_once(
+        process_environment(), "drain", "--runs", "5000", reaches=lambda f: f["runs_per_second"] >= 1_500
+    )

@@ -179,7 +179,11 @@ class Broker:
                 threading.Thread(target=self._serve, args=[client], daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        with contextlib.suppress(OSError, ValueError), client, client.makefile("rw", encoding="utf-8") as lines:
+        with (
+            contextlib.suppress(OSError, ValueError),
+            client,
+            client.makefile("rw", encoding="utf-8") as lines,
+        ):
             for line in lines:
                 request = json.loads(line)
                 answer = getattr(self, request.pop("do"))(**request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -46,10 +47,8 @@ class Client:
     def drop(self) -> None:
         lines, self.lines = self.lines, None
         if lines is not None:
-            try:
+            with contextlib.suppress(OSError):  # what was not sent cannot be flushed
                 lines.close()
-            except OSError:  # what was not sent cannot be flushed
-                pass
 
     def close(self) -> None:
         with self.lock:
@@ -142,10 +141,8 @@ class BrokerConsumer:
     def settle(self, do: str, receipts: Sequence[Receipt]) -> None:
         numbers = [receipt.handle for receipt in receipts]
         self.mine.difference_update(numbers)
-        try:
+        with contextlib.suppress(OSError):  # they come again at their deadline, and are answered `gone`
             self.client.ask(do, numbers=numbers)
-        except OSError:
-            pass  # they come again at their deadline, and are answered `gone`
 
     def pause(self, queues: Sequence[str]) -> None:
         self.paused.update(queues)

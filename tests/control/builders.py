@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -55,7 +54,7 @@ def make_run(
         options.setdefault("ttl", 1)
     bound = task.using(**options).bind(**(payload or {"a": 1, "b": 2}))
     run = bound.new_run(traceparent=None, facts=Facts.of(task, bound.options))
-    run = run if id is None else replace(run, id=id)
+    run = run if id is None else run._replace(id=id)
     transitions.create([run], now=at)
     if status == "expired":
         transitions.expire(limit=10, now=at + timedelta(seconds=2))

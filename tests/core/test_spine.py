@@ -61,5 +61,7 @@ def test_the_hot_paths_cost_the_same_statements_for_one_run_as_for_many(size):
     assert len(attempts) == size
     assert statements(claimed) == CLAIM
     with CaptureQueriesContext(connection) as settled:
-        assert len(transitions.settle([transitions.completed(a, result="1", age=0) for a in attempts])) == size
+        assert (
+            len(transitions.settle([transitions.completed(a, result="1", age=0) for a in attempts])) == size
+        )
     assert statements(settled) <= SETTLE

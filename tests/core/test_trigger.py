@@ -382,7 +382,11 @@ def test_a_bound_call_is_checked_when_it_is_bound():
 
 def test_a_task_is_triggered_by_its_id():
     run = trigger(add.id, {"a": 1, "b": 2}, queue="mail")
-    assert (run.task_id, Run.objects.get().queue, Run.objects.get().payload) == (add.id, "mail", {"a": 1, "b": 2})
+    assert (run.task_id, Run.objects.get().queue, Run.objects.get().payload) == (
+        add.id,
+        "mail",
+        {"a": 1, "b": 2},
+    )
 
 
 def test_an_unknown_id_is_refused_whatever_it_names():

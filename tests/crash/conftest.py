@@ -14,9 +14,7 @@ from tests.servers import databases
 
 
 @pytest.fixture
-def stage(
-    tmp_path: Path, process_environment: Callable[..., dict[str, str]]
-) -> Iterator[Stage]:
+def stage(tmp_path: Path, process_environment: Callable[..., dict[str, str]]) -> Iterator[Stage]:
     """Workers with short leases. However the test ends, what stands in the tables must make sense."""
     stage = Stage(tmp_path, process_environment)
     try:
@@ -43,7 +41,7 @@ def proxy() -> Iterator[Proxy]:
 @pytest.fixture
 def broker() -> Iterator[Broker]:
     with Broker() as broker:
-        yield broker
+        return broker
 
 
 @pytest.fixture(params=["database", "broker"])
@@ -60,4 +58,4 @@ def on_broker(stage: Stage, broker: Broker, settings) -> Iterator[Broker]:
     runtime = {"BACKEND": "tests.broker.runtime.BrokerRuntime", "OPTIONS": {"port": broker.port}}
     stage.settings["RUNTIMES"] = {"default": runtime}
     settings.OPENQUEUE = stage.settings
-    yield broker
+    return broker

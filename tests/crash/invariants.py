@@ -58,7 +58,9 @@ def history(run: Run, events: list[RunEvent]) -> None:
         assert allowed(status, after), f"{status} -> {after}: {told}"
         status = after
         attempt, crashes = count(Kind(event.kind), event, attempt=attempt, crashes=crashes)
-    assert (run.status, run.attempt, run.crash_count) == (status, attempt, crashes), f"the row differs from {told}"
+    assert (run.status, run.attempt, run.crash_count) == (status, attempt, crashes), (
+        f"the row differs from {told}"
+    )
     accepted(run, changes)
 
 
@@ -90,7 +92,9 @@ def accepted(run: Run, changes: list[RunEvent]) -> None:
 def bodies(gates: Any, runs: dict[UUID, Run], events: dict[UUID, list[RunEvent]]) -> None:
     """No body began without a claim on record, nor without its run."""
     begun = Counter((e.run, e.attempt) for e in gates.effects())
-    claimed = Counter((str(e.run_id), e.attempt) for some in events.values() for e in some if e.kind == Kind.STARTED)
+    claimed = Counter(
+        (str(e.run_id), e.attempt) for some in events.values() for e in some if e.kind == Kind.STARTED
+    )
     known = {str(pk) for pk in runs}
     assert {run for run, _ in begun} <= known, "a body of a run that does not exist"
     assert begun <= claimed, f"bodies without a claim: {begun - claimed}"

@@ -149,7 +149,9 @@ class Stage:
         self.amnesia = False
         """The database forgot commits on purpose: what bodies wrote cannot fit what it says."""
 
-    def worker(self, *arguments: str, wait: bool = True, port: int | None = None, **settings: Any) -> WorkerProcess:
+    def worker(
+        self, *arguments: str, wait: bool = True, port: int | None = None, **settings: Any
+    ) -> WorkerProcess:
         """Start a worker; `port` leads it to the database through a proxy."""
         environment = self.surroundings(**settings)
         if port is not None:
@@ -184,7 +186,9 @@ class Stage:
 
     def leases_end(self) -> None:
         """Wait until every lease has been over for a while."""
-        eventually(lambda: not Worker.objects.filter(lease_until__gt=timezone.now() - timedelta(seconds=1)).exists())
+        eventually(
+            lambda: not Worker.objects.filter(lease_until__gt=timezone.now() - timedelta(seconds=1)).exists()
+        )
 
     def close(self) -> None:
         for worker in self.workers:

@@ -19,7 +19,9 @@ class Undone(Exception):
 
 
 @pytest.mark.sqlite_too
-def test_what_was_rolled_back_never_runs_and_what_was_committed_does(runtime: str, stage: Stage, gates: Gates):
+def test_what_was_rolled_back_never_runs_and_what_was_committed_does(
+    runtime: str, stage: Stage, gates: Gates
+):
     stage.worker()
     with pytest.raises(Undone), transaction.atomic():
         quick.trigger()

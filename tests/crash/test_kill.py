@@ -33,9 +33,9 @@ def test_killed_in_the_middle_of_a_body_the_run_begins_again_and_ends_once(
 def test_killed_between_the_claim_and_the_body_the_body_begins_once(
     runtime: str, stage: Stage, gates: Gates, proxy: Proxy
 ):
-    first = stage.worker(port=proxy.port)
+    run = quick.trigger()  # before the worker: its very first claim finds the run
     proxy.lose_the_answer_to(CLAIM, silently=True)
-    run = quick.trigger()
+    first = stage.worker(port=proxy.port)
     eventually(lambda: Claim.objects.filter(run_id=run.id).exists())
     assert proxy.lost == 1
     first.kill()

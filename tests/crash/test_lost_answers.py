@@ -19,26 +19,48 @@ pytestmark = [pytest.mark.crash, pytest.mark.postgresql]
 def test_a_claim_whose_answer_is_lost_is_adopted_or_given_back_uncharged(
     runtime: str, stage: Stage, gates: Gates, proxy: Proxy
 ):
-    stage.worker(port=proxy.port)
-    proxy.lose_the_answer_to(CLAIM)
     run = quick.trigger()
+    proxy.lose_the_answer_to(CLAIM)
+    stage.worker(port=proxy.port)
     row = settled(run)
     assert proxy.lost == 1
     assert (row.attempt, row.crash_count) == (1, 0)
     assert gates.starts(run) == [1]
 
 
+def test_a_claim_answered_after_the_lease_begins_no_body(
+    runtime: str, stage: Stage, gates: Gates, proxy: Proxy
+):
+    """The start gate: another may have the run by then, and has."""
+    run = quick.trigger()
+    proxy.blackhole(behind=CLAIM)
+    first = stage.worker(port=proxy.port)
+    eventually(lambda: Claim.objects.filter(run_id=run.id).exists())
+    second = stage.worker()
+    row = settled(run)
+    assert (row.attempt, row.crash_count, row.result["pid"]) == (2, 1, second.pid)
+    second.kill()
+    proxy.pass_on()
+    assert settled(quick.trigger()).result["pid"] == first.pid
+    assert gates.starts(run) == [2]
+    assert late_results(run) == 0
+
+
 def test_a_claim_that_commits_after_its_worker_gave_it_up_goes_back_with_a_heartbeat(
     runtime: str, stage: Stage, gates: Gates, proxy: Proxy
 ):
-    stage.worker(port=proxy.port)
-    proxy.hold_back(CLAIM)
     run = quick.trigger()
-    eventually(lambda: proxy.held, within=5)
+    proxy.hold_back(CLAIM)
+    proxy.stall(CLAIM)  # it must not be faster than its own first claim
+    stage.worker(port=proxy.port)
+    eventually(lambda: proxy.held)
     proxy.deliver()
+    eventually(lambda: Claim.objects.filter(run_id=run.id).exists())
+    proxy.pass_on()
     row = settled(run)
     assert (row.attempt, row.crash_count) == (1, 0)
     assert gates.starts(run) == [1]
+    assert kinds(run) == ["triggered", "started", "released", "started", "completed"]
 
 
 def test_a_settle_whose_answer_is_lost_is_sent_again_and_counts_once(
@@ -58,7 +80,9 @@ def test_a_settle_whose_answer_is_lost_is_sent_again_and_counts_once(
     assert gates.starts(badly) == [1, 2]
 
 
-def test_a_settle_that_arrives_after_it_was_sent_again_changes_nothing(stage: Stage, gates: Gates, proxy: Proxy):
+def test_a_settle_that_arrives_after_it_was_sent_again_changes_nothing(
+    stage: Stage, gates: Gates, proxy: Proxy
+):
     run = gated.trigger(failures=1)
     stage.worker(port=proxy.port)
     gates.wait_inside(run)
@@ -76,7 +100,9 @@ def test_a_settle_that_arrives_after_it_was_sent_again_changes_nothing(stage: St
     assert late_results(run) == 0
 
 
-def test_a_settle_that_a_failover_lost_is_noticed_by_the_next_heartbeat(runtime: str, stage: Stage, gates: Gates):
+def test_a_settle_that_a_failover_lost_is_noticed_by_the_next_heartbeat(
+    runtime: str, stage: Stage, gates: Gates
+):
     """The replica that took over knows of the claim and not of its end: the run happens again, uncharged."""
     run = quick.trigger()
     worker = stage.worker()

@@ -16,7 +16,9 @@ pytestmark = pytest.mark.crash
 
 
 @pytest.mark.sqlite_too
-def test_a_zombie_that_ends_late_well_or_badly_changes_nothing_and_goes_on_serving(stage: Stage, gates: Gates):
+def test_a_zombie_that_ends_late_well_or_badly_changes_nothing_and_goes_on_serving(
+    stage: Stage, gates: Gates
+):
     ended = [gated.trigger(), gated.trigger(failures=1), agated.trigger()]
     running = [gated.trigger(), gated.trigger(failures=1)]
     runs = [*ended, *running]
@@ -37,7 +39,10 @@ def test_a_zombie_that_ends_late_well_or_badly_changes_nothing_and_goes_on_servi
     for run in runs:
         eventually(lambda run=run: late_results(run) == 1)
     for row in before:
-        assert Run.objects.filter(pk=row.pk).values().get() == Run.objects.filter(pk=row.pk, version=row.version).values().get()
+        assert (
+            Run.objects.filter(pk=row.pk).values().get()
+            == Run.objects.filter(pk=row.pk, version=row.version).values().get()
+        )
         row.refresh_from_db()
         assert (row.attempt, row.result["pid"]) == (2, other.pid)
     assert Claim.objects.filter(run_id__in=[run.id for run in running], attempt=2).count() == 2
@@ -78,7 +83,9 @@ def test_a_zombie_that_wakes_while_its_run_waits_in_the_queue_is_refused_too(sta
 
 
 @pytest.mark.postgresql
-def test_a_fleet_that_slept_as_one_wakes_as_one_and_nobody_takes_the_other_for_dead(stage: Stage, gates: Gates):
+def test_a_fleet_that_slept_as_one_wakes_as_one_and_nobody_takes_the_other_for_dead(
+    stage: Stage, gates: Gates
+):
     """A host that was paused, a laptop that was closed."""
     runs = [gated.trigger(), gated.trigger()]
     workers = [stage.worker("--concurrency", "1") for _ in runs]

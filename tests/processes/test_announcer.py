@@ -185,7 +185,9 @@ def test_the_window_of_one_queue_is_not_another_s(clock: Clock, broker: Broker, 
     assert Announcer().step(clock.now) == 4
 
 
-def test_a_broker_that_cannot_be_asked_is_published_to_all_the_same(clock: Clock, broker: Broker, monkeypatch):
+def test_a_broker_that_cannot_be_asked_is_published_to_all_the_same(
+    clock: Clock, broker: Broker, monkeypatch
+):
     def away(*_: object) -> Any:
         raise OSError("away")
 

@@ -85,7 +85,7 @@ def test_a_body_that_cannot_be_interrupted_loses_its_slot_and_the_worker_hands_o
         while not go_on.is_set() and time.monotonic() < until:
             try:
                 time.sleep(0.005)
-            except BaseException:  # noqa: S112  # as bad as it gets
+            except BaseException:  # as bad as it gets
                 continue
         return "too late"
 

@@ -93,7 +93,7 @@ def raising(error: BaseException | type[BaseException]) -> Callable[[], Any]:
     return body
 
 
-# --- errors ---------------------------------------------------------------------------------------------------------
+# --- errors -------------------------------------------------------------------------------------------------
 
 
 class Speechless(Exception):
@@ -174,12 +174,18 @@ ERRORS = {
 
 def test_whatever_is_raised_the_run_fails_with_an_error_that_can_be_read():
     for name, row in ends_of(ERRORS).items():
-        assert (row.status, row.reason in {"error", "timed_out"}) == ("failed", True), (name, row.status, row.reason)
+        assert (row.status, row.reason in {"error", "timed_out"}) == ("failed", True), (
+            name,
+            row.status,
+            row.reason,
+        )
         assert row.error["type"], name
         assert len(json.dumps(row.error, ensure_ascii=False).encode()) <= 17_000, name
 
 
-@pytest.mark.parametrize("name", ["SystemExit", "KeyboardInterrupt", "GeneratorExit", "CancelledError", "RecursionError"])
+@pytest.mark.parametrize(
+    "name", ["SystemExit", "KeyboardInterrupt", "GeneratorExit", "CancelledError", "RecursionError"]
+)
 def test_whatever_a_coroutine_raises_the_loop_goes_on(name: str):
     row = end_of(ERRORS[name], task=aunpleasant)
     assert (row.status, row.reason) == ("failed", "error")
@@ -200,7 +206,7 @@ def test_a_delay_beyond_all_dates_does_not_sink_the_batch():
     assert Run.objects.get(pk=run.id).status == "failed"
 
 
-# --- results --------------------------------------------------------------------------------------------------------
+# --- results ------------------------------------------------------------------------------------------------
 
 
 class Shy(dict):  # type: ignore[type-arg]
@@ -282,7 +288,7 @@ def test_what_can_be_told_in_json_is_the_result():
         assert told is None or row.result == told, name
 
 
-# --- the database -----------------------------------------------------------------------------------------------------
+# --- the database -------------------------------------------------------------------------------------------
 
 
 def leaves_a_transaction_open() -> str:
@@ -433,7 +439,7 @@ def test_language_and_time_zone_of_one_body_are_not_those_of_the_next():
     assert seen == [("en-us", "Europe/Berlin")]
 
 
-# --- what it says -------------------------------------------------------------------------------------------------------
+# --- what it says -------------------------------------------------------------------------------------------
 
 
 def test_log_lines_of_every_kind_are_kept_or_dropped_and_the_record_commits():
@@ -473,7 +479,7 @@ def test_progress_is_what_was_said_last():
     assert last.data["percent"] == 100
 
 
-# --- what others do about it ----------------------------------------------------------------------------------------------
+# --- what others do about it --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt, GeneratorExit])

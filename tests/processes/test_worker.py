@@ -140,7 +140,7 @@ def test_a_limited_task_is_not_starved_by_a_backlog_of_others(declare: Declare, 
     rare.trigger()
     from openqueue.processes.worker.worker import Worker as Process
 
-    Process(queues=["default"], slots=2, drain=True).run()
+    assert Process(queues=["default"], slots=2, drain=True).run() == 0
     assert order.index("rare") < 100
 
 
@@ -229,9 +229,11 @@ def test_the_runway_of_a_paused_queue_goes_back_at_once(declare: Declare, servin
     with serving(slots=1) as worker:
         assert begun.wait(10)
         second = hold.trigger()
-        claimed = store().claim_due(
-            claim_of(worker, [hold.id]), runtime="default", rooms={"default": 1}, limit=1
-        ).claimed
+        claimed = (
+            store()
+            .claim_due(claim_of(worker, [hold.id]), runtime="default", rooms={"default": 1}, limit=1)
+            .claimed
+        )
         held = [intake.Job(attempt, hold) for attempt in claimed]
         worker.ledger.take(claimed[0].token, held)
         for job in held:
@@ -311,7 +313,9 @@ def test_the_callers_can_wait_for_a_result(declare: Declare, serving: Any):
         run.wait(timeout=1)
 
 
-def test_a_policy_of_the_project_that_fails_ends_the_run_and_not_the_slot(declare: Declare, drain: Any, monkeypatch):
+def test_a_policy_of_the_project_that_fails_ends_the_run_and_not_the_slot(
+    declare: Declare, drain: Any, monkeypatch
+):
     @declare
     def fail() -> None:
         raise ValueError

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -19,7 +18,6 @@ from openqueue.models import Worker as WorkerRow
 from openqueue.processes.worker.job import Job
 from openqueue.processes.worker.ledger import Ledger
 from openqueue.processes.worker.worker import Worker
-from openqueue.runtimes.base import Receipt
 from openqueue.store import store
 from openqueue.types import Claimed, ClaimRequest, Held, Outcome
 from tests.eventually import eventually
@@ -28,16 +26,16 @@ pytestmark = pytest.mark.django_db(transaction=True)
 Declare = Callable[..., Any]
 
 
-def attempt_of(task_id: str = "test.some", *, worker_id: UUID | None = None, queue: str = "default") -> Claimed:
-    return Claimed(
-        uuid4(), uuid4(), worker_id or uuid4(), 1, 1, task_id, queue, "{}", 3, 0, None, None, None
-    )
+def attempt_of(
+    task_id: str = "test.some", *, worker_id: UUID | None = None, queue: str = "default"
+) -> Claimed:
+    return Claimed(uuid4(), uuid4(), worker_id or uuid4(), 1, 1, task_id, queue, "{}", 3, 0, None, None, None)
 
 
 class Some:
     """As much of a task as a job asks for."""
 
-    id, is_async = "test.some", False
+    id, is_async, concurrency = "test.some", False, None
 
     class options:  # noqa: N801
         timeout = None
@@ -125,9 +123,7 @@ def worker(quick: Any) -> Worker:
 
 def claim(worker: Worker, task: Any) -> Claimed:
     request = ClaimRequest(worker_id=worker.ledger.worker_id, token=uuid4(), known=[task.id])
-    (attempt,) = transitions.claim_due(
-        request, runtime="default", rooms={"default": 1}, limit=1
-    ).claimed
+    (attempt,) = transitions.claim_due(request, runtime="default", rooms={"default": 1}, limit=1).claimed
     return attempt
 
 
@@ -145,7 +141,10 @@ def test_a_worker_declared_lost_goes_on_as_another(worker: Worker):
     store().declare_lost(first)
     worker.heartbeat.step()
     assert worker.ledger.worker_id != first
-    assert dict(WorkerRow.objects.values_list("pk", "state")) == {first: "lost", worker.ledger.worker_id: "running"}
+    assert dict(WorkerRow.objects.values_list("pk", "state")) == {
+        first: "lost",
+        worker.ledger.worker_id: "running",
+    }
     assert worker.ledger.sure
 
 
@@ -374,5 +373,3 @@ def test_of_progress_the_newest_is_kept(declare: Declare, drain: Any):
     kept = [event.data for event in RunEvent.objects.filter(run_id=run.id, kind="progress").order_by("id")]
     assert len(kept) <= 2
     assert kept[-1] == {"percent": 100, "message": "100 %"}
-
-

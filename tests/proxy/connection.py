@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import struct
 import threading
@@ -61,8 +62,8 @@ class Connection:
             if self.aborted:
                 return
             verdict = self.proxy.verdict(self.read(piece))
-            if verdict == "stall":
-                continue
+            if verdict == "stall" and not self.outlives_the_stall():
+                return
             if verdict == "hold":
                 self.kept = piece
                 self.losing.set()
@@ -73,6 +74,13 @@ class Connection:
                 self.losing.set()
             self.server.sendall(piece)
         self.server.shutdown(socket.SHUT_WR)
+
+    def outlives_the_stall(self) -> bool:
+        """Wait until requests go on; a client that died meanwhile takes its request with it."""
+        while self.proxy.stalling is not None and not self.aborted:
+            if select.select([self.client], [], [], 0.02)[0] and not self.client.recv(1, socket.MSG_PEEK):
+                return False
+        return not self.aborted
 
     def answers(self) -> None:
         while piece := self.server.recv(CHUNK):

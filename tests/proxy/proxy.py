@@ -27,9 +27,10 @@ class Proxy:
         self.losing: tuple[bytes, int] | None = None
         self.silent = False
         self.holding: bytes | None = None
+        self.closing: bytes | None = None
         self.stalling: bytes | None = None
         self.stalled = 0
-        """How many requests never left, their clients waiting."""
+        """How many requests had to wait so far."""
         self.lost = 0
         """How many answers were lost so far."""
         self.held: list[Connection] = []
@@ -53,7 +54,7 @@ class Proxy:
     def pass_on(self) -> None:
         """Listen, and let everything through (again)."""
         self.pause, self.limit = 0.0, None
-        self.losing = self.holding = self.stalling = None
+        self.losing = self.holding = self.stalling = self.closing = None
         self.open.set()
         if self._listener is None:
             self._listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
@@ -77,9 +78,14 @@ class Proxy:
             connection.abort()
         return len(ended)
 
-    def blackhole(self) -> None:
-        """Accept everything and forward nothing, in either direction, until `pass_on`."""
-        self.open.clear()
+    def blackhole(self, *, behind: bytes | None = None) -> None:
+        """Accept everything and forward nothing, in either direction, until `pass_on`.
+
+        behind: from the next request on that says these words; it is the last to go through.
+        """
+        self.closing = behind
+        if behind is None:
+            self.open.clear()
 
     def delay(self, seconds: float) -> None:
         """Take so long for each piece of data, both ways."""
@@ -101,7 +107,7 @@ class Proxy:
         self.holding = words
 
     def stall(self, words: bytes) -> None:
-        """Forward no request that says these words; their clients wait, and the others are served."""
+        """Forward no request that says these words before `pass_on`; their clients wait, others are served."""
         self.stalling = words
 
     def deliver(self) -> None:
@@ -113,11 +119,11 @@ class Proxy:
     # --- how it works -----------------------------------------------------------------------------------------
 
     def verdict(self, said: list[bytes]) -> str:
-        """Say what becomes of a request: `pass`, `stall`, `lose` its answer, or `hold` it back."""
+        """Say what becomes of a request: `hold` it back, `lose` its answer, `stall` it, or `pass`."""
         with self._lock:
-            if self.stalling is not None and any(self.stalling in words for words in said):
-                self.stalled += 1
-                return "stall"
+            if self.closing is not None and any(self.closing in words for words in said):
+                self.closing = None
+                self.open.clear()
             if self.holding is not None and any(self.holding in words for words in said):
                 self.holding = None
                 return "hold"
@@ -125,6 +131,9 @@ class Proxy:
                 words, times = self.losing
                 self.losing = (words, times - 1) if times > 1 else None
                 return "lose"
+            if self.stalling is not None and any(self.stalling in words for words in said):
+                self.stalled += 1
+                return "stall"
         return "pass"
 
     def wait(self, connection: Connection) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 import time
 
 import psycopg
@@ -17,7 +18,13 @@ pytestmark = pytest.mark.postgresql
 def connect(port: int, **more: object) -> psycopg.Connection:
     server = databases.address()
     return psycopg.connect(
-        host="127.0.0.1", port=port, user=USER, password=server.password, dbname="postgres", autocommit=True, **more
+        host="127.0.0.1",
+        port=port,
+        user=USER,
+        password=server.password,
+        dbname="postgres",
+        autocommit=True,
+        **more,
     )
 
 
@@ -73,6 +80,35 @@ def test_a_black_hole_answers_nobody_and_forgets_nothing(proxy: Proxy):
             connect(proxy.port, connect_timeout=2)
         proxy.pass_on()
         assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_black_hole_opens_behind_a_request_that_is_done_and_answered_later(proxy: Proxy, direct):
+    with connect(proxy.port) as connection:
+        proxy.blackhole(behind=b"INSERT INTO doubt")
+        client = threading.Thread(target=connection.execute, args=["INSERT INTO doubt VALUES (1)"])
+        client.start()
+        eventually(lambda: count(direct) == 1)
+        client.join(0.2)
+        assert client.is_alive()
+        proxy.pass_on()
+        client.join(10)
+        assert not client.is_alive()
+
+
+def test_a_stalled_request_goes_on_when_all_do_and_dies_with_its_client(proxy: Proxy, direct):
+    proxy.stall(b"INSERT INTO doubt")
+    with connect(proxy.port) as connection, connect(proxy.port) as mortal:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+        client = threading.Thread(target=connection.execute, args=["INSERT INTO doubt VALUES (1)"])
+        client.start()
+        mortal.pgconn.send_query(b"INSERT INTO doubt VALUES (2)")
+        mortal.pgconn.flush()
+        eventually(lambda: proxy.stalled == 2)
+        mortal.pgconn.finish()
+        eventually(lambda: any(c.closed or c.aborted or c.pumps < 2 for c in proxy.connections))
+        proxy.pass_on()
+        client.join(10)
+        assert direct.execute("SELECT n FROM doubt").fetchall() == [(1,)]
 
 
 def test_a_slow_network_is_slow(proxy: Proxy):

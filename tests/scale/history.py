@@ -69,8 +69,8 @@ def fill_finished(connection: psycopg.Connection, runs: int) -> None:
             id, task_id, queue, runtime, status, reason, priority, payload, result, attempt, max_attempts,
             crash_count, cycle, version, worker_id, outcome, created_at, scheduled_for, started_at, finished_at
         )
-        SELECT {RUN_ID.format(n="n")}, '{TASK}', 'default', 'default', ended, '', 0, '{{"order": 1234}}', '"done"', 1, 3, 0, 1, 3,
-            md5((n / 1000)::text)::uuid, ended, at, at, at, at
+        SELECT {RUN_ID.format(n="n")}, '{TASK}', 'default', 'default', ended, '', 0, '{{"order": 1234}}', '"done"',
+            1, 3, 0, 1, 3, md5((n / 1000)::text)::uuid, ended, at, at, at, at
         FROM generate_series(1::bigint, {runs}) AS g (n),
             LATERAL (SELECT CASE WHEN n % 20 = 0 THEN 'failed' ELSE 'completed' END) AS e (ended),
             LATERAL (SELECT statement_timestamp() - interval '20 days' * ({runs} - n + 1) / {runs}) AS w (at)
@@ -87,7 +87,9 @@ def fill_finished(connection: psycopg.Connection, runs: int) -> None:
     )
 
 
-def fill_waiting(connection: psycopg.Connection, runs: int, *, delayed: int = 0, first: int = 2_000_000) -> None:
+def fill_waiting(
+    connection: psycopg.Connection, runs: int, *, delayed: int = 0, first: int = 2_000_000
+) -> None:
     """Due rows in three queues with mixed priorities, and delayed ones of higher priority in front of them."""
     mine = between(first + 1, first + runs + delayed)
     connection.execute(

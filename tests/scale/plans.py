@@ -31,7 +31,9 @@ class Plan:
     def __init__(self, told: dict[str, Any]) -> None:
         self.statement = told["Query Text"]
         self.root = told["Plan"]
-        self.scans = [node for node in walk(self.root) if node.get("Relation Name") in BIG and "Actual Rows" in node]
+        self.scans = [
+            node for node in walk(self.root) if node.get("Relation Name") in BIG and "Actual Rows" in node
+        ]
 
     @property
     def seq_scans(self) -> list[str]:
@@ -103,7 +105,9 @@ def as_worker(act: Callable[[], T], *, plans: str = "auto") -> T:
     def run() -> None:
         store().pin_plans()
         try:
-            store().run("flip_ready", {"room": 0, "now": None})  # the first prepared statement pins the session
+            store().run(
+                "flip_ready", {"room": 0, "now": None}
+            )  # the first prepared statement pins the session
             connections["default"].connection.execute(f"SET plan_cache_mode = {plans}")
             answer.append(act())
         except BaseException as raised:

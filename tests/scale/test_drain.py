@@ -42,7 +42,9 @@ def test_a_million_runs_of_history_leave_nine_tenths_of_the_rate(
     assert max(ratios) >= 0.9
 
 
-def test_a_workers_memory_stays_flat_over_a_hundred_thousand_runs(empty: str, environment: Environment) -> None:
+def test_a_workers_memory_stays_flat_over_a_hundred_thousand_runs(
+    empty: str, environment: Environment
+) -> None:
     warm: list[int] = []
 
     def watch(worker: subprocess.Popen[str]) -> None:

@@ -10,8 +10,8 @@ from openqueue.core import transitions
 from openqueue.store import store
 from openqueue.types import Claimed
 from tests.scale import history
-from tests.scale.plans import as_worker, executed
 from tests.scale.history import QUEUES
+from tests.scale.plans import as_worker, executed
 from tests.scale.test_plans import assert_bounded, claim, undone
 
 pytestmark = [pytest.mark.scale, pytest.mark.postgresql]
@@ -24,7 +24,9 @@ OTHERS = 20
 
 @pytest.mark.parametrize("plans", ["auto", "force_generic_plan"])
 @pytest.mark.parametrize("past", [None, 0, 20, 500])
-def test_plans_of_small_tables_still_serve_when_they_are_full(fresh: str, plans: str, past: int | None) -> None:
+def test_plans_of_small_tables_still_serve_when_they_are_full(
+    fresh: str, plans: str, past: int | None
+) -> None:
     """``past``: how many runs there were when statistics were made; None: nobody made some."""
 
     def work_then_fill_then_work() -> None:

@@ -52,7 +52,9 @@ def retried_once(attempt: Claimed) -> Outcome:
     if attempt.attempt > 1:
         return transitions.completed(attempt, result='{"sent":true}', age=0.01)
     error = {"type": "ValueError", "message": "not this time", "traceback": "no trace " * 20}
-    return transitions.retrying(attempt, reason=Reason.ERROR, error=error, delay=0.0, backoff="fixed", age=0.01)
+    return transitions.retrying(
+        attempt, reason=Reason.ERROR, error=error, delay=0.0, backoff="fixed", age=0.01
+    )
 
 
 def counted() -> tuple[int, int]:

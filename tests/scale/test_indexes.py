@@ -20,7 +20,9 @@ HOT = frozenset({"status", "reason", "attempt", "version", "worker_id", "crash_c
 
 def test_the_columns_that_a_claim_writes_are_those_the_rule_forbids() -> None:
     for name in ("claim_due", "claim_named"):
-        change = re.search(r"UPDATE openqueue_run\s+SET (.*?)\s+WHERE", statement("postgresql", name), re.DOTALL)
+        change = re.search(
+            r"UPDATE openqueue_run\s+SET (.*?)\s+WHERE", statement("postgresql", name), re.DOTALL
+        )
         assert change is not None
         assert set(re.findall(r"(\w+) = ", change[1])) <= HOT
 

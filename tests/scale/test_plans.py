@@ -78,7 +78,9 @@ def assert_bounded(found: list[Plan], *, rows: int, pinned: bool = True) -> None
 
 
 @pytest.mark.parametrize("queues", [QUEUES[:1], QUEUES], ids=["one queue", "three queues"])
-def test_a_claim_of_due_rows_looks_at_its_batch_only(database: str, plans: str, queues: tuple[str, ...]) -> None:
+def test_a_claim_of_due_rows_looks_at_its_batch_only(
+    database: str, plans: str, queues: tuple[str, ...]
+) -> None:
     found = plans_of(lambda: claim(*queues), plans=plans)
     assert len(found) == 1
     assert_bounded(found, rows=BATCH)
@@ -211,7 +213,9 @@ def test_a_list_of_waiting_runs_looks_for_them_in_the_outbox_only(database: str,
         assert sum(rows(node) for node in history) <= ROWS * Wanted().limit, plan
 
 
-def test_the_admin_lists_runs_by_looking_at_the_newest_of_them(database: str, admin_user_here, client) -> None:
+def test_the_admin_lists_runs_by_looking_at_the_newest_of_them(
+    database: str, admin_user_here, client
+) -> None:
     client.force_login(admin_user_here)
     with executed() as found:
         page = client.get("/admin/openqueue/run/")

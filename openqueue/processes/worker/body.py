@@ -114,7 +114,9 @@ def unhappy(job: Job, *, error: BaseException) -> Outcome:
 def beside(job: Job, *, error: BaseException) -> Outcome:
     """Something failed before or after the body, where only its objects can be at fault: they are not asked again."""
     described = job.mask(codec.describe(error))
-    logger.error("failed beside its body", extra={"run_id": str(job.attempt.run_id), "error": described["type"]})
+    logger.error(
+        "failed beside its body", extra={"run_id": str(job.attempt.run_id), "error": described["type"]}
+    )
     return transitions.failed(job.attempt, reason=Reason.ERROR, error=described, age=job.age)
 
 
@@ -149,7 +151,8 @@ def clean_connections() -> None:
                 connection.in_atomic_block = False
                 connection.savepoint_ids = []
                 connection.needs_rollback = False
-                connection.closed_in_transaction = False  # else Django takes it for closed, and never opens it again
+                # Else Django takes it for closed, and never opens it again.
+                connection.closed_in_transaction = False
                 connection.close()
             else:
                 connection.close_if_unusable_or_obsolete()

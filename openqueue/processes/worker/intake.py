@@ -67,6 +67,7 @@ class Intake:
         """Claim one batch, then no more."""
         self.unknown_at = time.monotonic()
         self.claims = 0
+        ledger.wakers.append(self.wake)
 
     def step(self) -> int:
         """Do one round; return how many attempts were claimed."""
@@ -84,8 +85,8 @@ class Intake:
             self.runtime.declare(self.queues)
             self.shut = set()
             self.consumer = self.runtime.consumer(self.queues, prefetch=self.ledger.slots)
-        self.close_queues()
-        received = self.consumer.receive(limit=room, timeout=0 if self.hungry else WAIT)
+        opened = self.close_queues()
+        received = self.consumer.receive(limit=room, timeout=0 if self.hungry or opened else WAIT)
         if (
             self.closed.is_set() or not self.ledger.sure
         ):  # stopped while it waited, or asleep with the process
@@ -272,8 +273,8 @@ class Intake:
         """Note what operators decided; the intake's own thread tells the consumer."""
         self.paused = paused & set(self.queues)
 
-    def close_queues(self) -> None:
-        """Have the consumer leave out what is paused and what has no room here."""
+    def close_queues(self) -> bool:
+        """Have the consumer leave out what is paused and what has no room here; tell whether some came back."""
         assert self.consumer is not None  # noqa: S101  # step made it
         shut = self.paused | {
             name for name in self.queues if (room := self.queue_room(name)) is not None and room <= 0
@@ -281,11 +282,16 @@ class Intake:
         if shut != self.shut:
             self.consumer.pause(sorted(shut - self.shut))
             self.consumer.resume(sorted(self.shut - shut))
-            self.shut = shut
+        opened, self.shut = bool(self.shut - shut), shut
+        return opened
 
     def close(self) -> None:
         """Claim no more."""
         self.closed.set()
+        self.wake()
+
+    def wake(self) -> None:
+        """End a receive that waits."""
         if self.consumer is not None:
             self.consumer.wake()
 

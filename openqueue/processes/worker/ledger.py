@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 from uuid import UUID, uuid4
 
+from openqueue.conf import config
 from openqueue.processes.worker.job import Job
 from openqueue.types import Held
 
@@ -29,6 +30,8 @@ class Ledger:
         self.lease = lease
         self.lock = threading.Lock()
         self.room_changed = threading.Event()
+        self.wakers: list[Callable[[], None]] = []
+        """What to call when a task or queue with a limit of its own has room again."""
         self.worker_id = uuid4()
         self.beaten_at = float("-inf")
         """When the last successful heartbeat was sent, monotonic."""
@@ -108,6 +111,9 @@ class Ledger:
             ready = self.open <= self.slots or self.open % 32 == 0
         if ready:
             self.room_changed.set()
+        if job.task.concurrency is not None or config.queue(job.attempt.queue).concurrency is not None:
+            for wake in self.wakers:  # an intake may wait for messages of others while this had no room
+                wake()
 
     def settled(self, runs: Iterable[tuple[UUID, UUID]], *, outcomes: int) -> None:
         """The recorder is through with these outcomes; whatever they were, they are no longer held."""

@@ -210,10 +210,7 @@ class Worker:
             ready=True, task_id__in=list(registry.index()), runtime__in=list(self.by_runtime)
         )
         due = due.exclude(expires_at__lte=store().clock(None))
-        if self.discovers:
-            due = due.exclude(queue__startswith=RESERVED)
-        else:
-            due = due.filter(queue__in=self.queues)
+        due = due.exclude(queue__startswith=RESERVED) if self.discovers else due.filter(queue__in=self.queues)
         return not due.exclude(queue__in=store().paused()).exists() and self.ledger.empty
 
     def is_once_done(self) -> bool:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import time
+from uuid import UUID
 
 import pytest
 
 from openqueue.models import DeadLetter, Run
 from openqueue.processes.worker.intake import Intake
 from openqueue.processes.worker.ledger import Ledger
-from openqueue.runtimes.base import Consumer, Due, PoisonMessage, Receipt, Runtime, decode
+from openqueue.runtimes.base import Consumer, PoisonMessage, Receipt, Runtime, decode
 from openqueue.testing.conformance.suite import Suite, needs
+from openqueue.types import Due
 
 POISON = [
     b"",
@@ -41,7 +43,7 @@ class Carrying(Suite):
         messages = [self.message(queue) for _ in range(10)]
         runtime.publish(messages)
         consumers = [runtime.consumer([queue], prefetch=2) for _ in range(2)]
-        found = []
+        found: list[UUID] = []
         until = time.monotonic() + self.soon
         while len(found) < 10 and time.monotonic() < until:
             for consumer in consumers:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from typing import Any
 
 import pytest
+from django.db import connections
 
 from openqueue.checks import task_problems
 from openqueue.errors import UnsupportedCapability
 from openqueue.models import Run
-from openqueue.runtimes.base import Consumer, Due, Runtime
-from openqueue.testing.conformance.suite import Suite, needs
+from openqueue.runtimes.base import Consumer, Runtime
+from openqueue.testing.conformance.suite import Declare, Suite, needs
+from openqueue.types import Due
 
 
 class Contract(Suite):
@@ -47,7 +47,10 @@ class Contract(Suite):
 
         def wait() -> None:
             waiting.set()
-            consumer.receive(limit=1, timeout=5 * self.soon)
+            try:
+                consumer.receive(limit=1, timeout=5 * self.soon)
+            finally:
+                connections.close_all()
 
         thread = threading.Thread(target=wait, daemon=True)
         thread.start()
@@ -81,9 +84,7 @@ class Contract(Suite):
         assert (stats.depth is not None) == runtime.capabilities.depth
         assert (stats.unacked is not None) == runtime.capabilities.unacked
 
-    def test_a_priority_is_kept_or_refused(
-        self, runtime: Runtime, queue: str, declare: Callable[..., Any]
-    ) -> None:
+    def test_a_priority_is_kept_or_refused(self, runtime: Runtime, queue: str, declare: Declare) -> None:
         @declare(priority=5)
         def important() -> None: ...
 

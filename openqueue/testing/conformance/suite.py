@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, overload
 from uuid import uuid4
 
 import pytest
@@ -17,10 +17,20 @@ from openqueue.core import post_commit
 from openqueue.declaration import Task
 from openqueue.models import RunEvent
 from openqueue.processes.worker.worker import Worker
-from openqueue.runtimes.base import Consumer, Due, Message, Receipt, Runtime
+from openqueue.runtimes.base import Consumer, Message, Receipt, Runtime
+from openqueue.types import Due
 
 T = TypeVar("T")
 Case = TypeVar("Case", bound=Callable[..., Any])
+
+
+class Declare(Protocol):
+    """``@declare``, or ``@declare(max_attempts=1)``."""
+
+    @overload
+    def __call__(self, function: Callable[..., Any], /) -> Task[..., Any]: ...
+    @overload
+    def __call__(self, **options: Any) -> Callable[[Callable[..., Any]], Task[..., Any]]: ...
 
 
 class Served(Worker):
@@ -66,7 +76,7 @@ class Suite:
         consumer.close()
 
     @pytest.fixture
-    def declare(self, queue: str) -> Iterator[Callable[..., Any]]:
+    def declare(self, queue: str) -> Iterator[Declare]:
         """Yield a ``@task`` whose tasks live on the case's queue and are forgotten after it."""
         made: list[Any] = []
 
