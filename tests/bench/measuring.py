@@ -26,7 +26,7 @@ def assert_once(
     """Measure one thing until it reaches its target, three times at most; print every figure."""
     for _ in range(TRIES):
         figures = measure(environment, "--only", what, *options)[what]
-        print(what, {name: round(value, 3) for name, value in figures.items()})
+        sys.stdout.write(f"{what}: {json.dumps(figures)}\n")
         if reaches(figures):
             return
-    raise AssertionError(f"{what} missed its target {TRIES} times")
+    raise AssertionError(f"{what} missed its target {TRIES} times; the figures are above")

@@ -26,7 +26,7 @@ def claim(limit: int = 100):
 
 
 def statements(captured: CaptureQueriesContext) -> int:
-    return sum(not q["sql"].startswith(("BEGIN", "COMMIT", "SAVEPOINT", "RELEASE")) for q in captured)
+    return sum(not (q["sql"] or "").startswith(("BEGIN", "COMMIT", "SAVEPOINT", "RELEASE")) for q in captured)
 
 
 @pytest.mark.django_db

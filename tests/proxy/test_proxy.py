@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 import threading
 import time
 
@@ -97,15 +98,18 @@ def test_a_black_hole_opens_behind_a_request_that_is_done_and_answered_later(pro
 
 def test_a_stalled_request_goes_on_when_all_do_and_dies_with_its_client(proxy: Proxy, direct):
     proxy.stall(b"INSERT INTO doubt")
-    with connect(proxy.port) as connection, connect(proxy.port) as mortal:
+    mortal = connect(proxy.port)
+    with connect(proxy.port) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
         client = threading.Thread(target=connection.execute, args=["INSERT INTO doubt VALUES (1)"])
         client.start()
         mortal.pgconn.send_query(b"INSERT INTO doubt VALUES (2)")
         mortal.pgconn.flush()
         eventually(lambda: proxy.stalled == 2)
-        mortal.pgconn.finish()
-        eventually(lambda: any(c.closed or c.aborted or c.pumps < 2 for c in proxy.connections))
+        with socket.fromfd(mortal.pgconn.socket, socket.AF_INET, socket.SOCK_STREAM) as end:
+            end.shutdown(socket.SHUT_RDWR)  # as the kernel does for a process that is killed: no farewell
+        mortal.close()
+        eventually(lambda: any(c.pumps < 2 for c in proxy.connections))
         proxy.pass_on()
         client.join(10)
         assert direct.execute("SELECT n FROM doubt").fetchall() == [(1,)]

@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.scale, pytest.mark.postgresql]
 BATCH = 100
 ROWS = 12
 """Rows of big tables that a statement may look at for each row of its batch."""
-PAGES = 120
+PAGES = 200
 """Pages, those of every index that an insert goes into included."""
 
 

@@ -94,7 +94,7 @@ def scratch_table(name: str) -> Iterator[Callable[[Sequence[Any]], None]]:
 def bare_row() -> list[Any]:
     """Return the values of a run as the database driver takes them."""
     now = datetime.now(UTC)
-    run = Run(task_id=noop.id, queue=QUEUE, runtime="default", status="queued", payload={}, max_attempts=1)
+    run = Run(task_id=noop.id, queue=QUEUE, runtime="default", payload={}, max_attempts=1)
     run.created_at = run.scheduled_for = now
     connection = connections[config.database]
     return [

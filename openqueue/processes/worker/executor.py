@@ -107,7 +107,7 @@ class Executor:
     def begins(self, job: Job) -> bool:
         """Decide at the start gate; a job that was given back or cancelled meanwhile does not begin."""
         with job.guard:
-            if job.ended:
+            if job.ended or self.ledger.stopping:
                 return False
             if self.ledger.may_begin(job):
                 job.begun_at = time.monotonic()

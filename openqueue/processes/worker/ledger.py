@@ -50,6 +50,8 @@ class Ledger:
         self.backlog = False
         """The last claim was answered in full: there is more."""
         self.settled_total = 0
+        self.stopping = False
+        """No body begins any more; what has not begun is given back."""
 
     # --- what may be claimed ---------------------------------------------------------------------------------
 

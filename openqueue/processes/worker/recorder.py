@@ -130,7 +130,7 @@ class Recorder(threading.Thread):
                 if notes or self.newest:
                     self.note(notes, ending={o.run_id for o in outcomes})
                     notes = []
-                settled = transitions.settle(outcomes) if outcomes else []
+                settled = transitions.settle(self.aged(outcomes)) if outcomes else []
             except (DatabaseError, InterfaceError):
                 # Outcome unknown, or nothing reached the database: send the same again on a fresh connection.
                 failures += 1
@@ -148,6 +148,11 @@ class Recorder(threading.Thread):
                 settled = []
             self.after(outcomes, settled)
             return
+
+    def aged(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
+        """Return outcomes with the ages of now: they waited for this batch, and the start is reckoned back from it."""
+        found = ((o, self.ledger.find(o.run_id, o.token)) for o in outcomes)
+        return [o if job is None or o.age is None else o._replace(age=job.age) for o, job in found]
 
     def note(self, notes: Sequence[Note], *, ending: set[UUID]) -> None:
         now = time.monotonic()

@@ -123,6 +123,7 @@ class Worker:
     def finish(self) -> None:
         """Claim no more, let running bodies end within the grace, give back the rest."""
         self.heartbeat.state = heartbeat.STOPPING
+        self.ledger.stopping = True
         for intake in self.intakes:
             intake.close()
         self.release(self.ledger.not_begun(), why="worker stops")

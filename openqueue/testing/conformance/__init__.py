@@ -21,14 +21,15 @@ from __future__ import annotations
 from openqueue.testing.conformance.behaviour import Behaviour
 from openqueue.testing.conformance.carrying import Carrying
 from openqueue.testing.conformance.contract import Contract
+from openqueue.testing.conformance.endings import Endings
 from openqueue.testing.conformance.suite import Suite
 
 __all__ = ["OutboxConformance", "RuntimeConformance"]
 
 
-class RuntimeConformance(Carrying, Contract, Behaviour, Suite):
+class RuntimeConformance(Carrying, Contract, Behaviour, Endings, Suite):
     """The whole contract of a runtime that carries messages."""
 
 
-class OutboxConformance(Contract, Behaviour, Suite):
+class OutboxConformance(Contract, Behaviour, Endings, Suite):
     """The contract of a runtime whose queue is the outbox: it carries nothing, it only wakes."""

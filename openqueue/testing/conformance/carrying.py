@@ -88,6 +88,8 @@ class Carrying(Suite):
             if decode(receipt.body)[0] == settled.run_id:
                 consumer.ack([receipt])
         consumer.close()
+        if runtime.capabilities.unacked:  # given back, not left to its deadline
+            self.eventually(lambda: runtime.inspect(queue).unacked == 0)
         other = runtime.consumer([queue], prefetch=10)
         (receipt,) = self.receive(other)
         assert decode(receipt.body)[0] == unsettled.run_id
