@@ -170,6 +170,7 @@ class Incarnation:
     version: str
     runtimes: Sequence[str]
     queues: Sequence[str]
+    tasks: Sequence[str] = ()
     slots: int
 
 

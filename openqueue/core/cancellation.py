@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
+from typing import Final
 from uuid import UUID
 
 from openqueue.core import transitions
@@ -12,6 +14,10 @@ from openqueue.models import Run
 from openqueue.states import FINAL
 from openqueue.store import store
 
+logger = logging.getLogger("openqueue")
+
+MOST_LOOKS: Final = 100
+"""After so many a run is not moving: it is in no place, which should not be (`openqueue_status` says stranded)."""
 CANCELLED, REQUESTED, FINISHED, MISSING = "cancelled", "requested", "finished", "missing"
 
 
@@ -22,7 +28,12 @@ def cancel(runs: Sequence[UUID], *, actor: str, now: datetime | None = None) -> 
     """
     answers: dict[UUID, str] = {}
     left = list(dict.fromkeys(runs))
+    looks = 0
     while left:
+        looks += 1
+        if looks > MOST_LOOKS:
+            logger.error("runs in no place", extra={"run_ids": [str(run) for run in left]})
+            return answers | dict.fromkeys(left, MISSING)
         answers |= dict.fromkeys(transitions.cancel_waiting(left, actor=actor, now=now), CANCELLED)
         left = [run for run in left if run not in answers]
         if left:

@@ -16,6 +16,8 @@ class Worker(models.Model):
     version = models.CharField(max_length=40)
     runtimes = JSONTextField()
     queues = JSONTextField()
+    tasks = JSONTextField()
+    """Ids of the tasks it has registered: no other worker takes a run of theirs for unknown."""
     slots = models.IntegerField()
     busy = models.IntegerField(default=0)
     state = models.CharField(max_length=12)

@@ -124,6 +124,7 @@ class BaseStore:
             version=incarnation.version,
             runtimes=list(incarnation.runtimes),
             queues=list(incarnation.queues),
+            tasks=list(incarnation.tasks),
             slots=incarnation.slots,
             state="running",
             started_at=moment,
@@ -229,9 +230,21 @@ class BaseStore:
             )
         return [o for o in outcomes if (o.run_id, o.token) in mine]
 
-    def adopt(self, token: UUID) -> list[UUID]:
-        """Return the runs that a claim batch of unknown outcome did claim."""
-        return list(Claim.objects.using(self.alias).filter(token=token).values_list("run_id", flat=True))
+    def note_announced_again(self, rows: Sequence[Announcement], *, now: datetime | None = None) -> None:
+        """Tell in the history of these runs that their message had to be sent once more."""
+        moment = self.clock(now)
+        RunEvent.objects.using(self.alias).bulk_create(
+            [
+                RunEvent(
+                    run_id=row.run_id,
+                    attempt=row.attempt,
+                    kind=Kind.ANNOUNCED_AGAIN,
+                    data={"seq": row.seq, "tries": row.tries, "runtime": row.runtime},
+                    at=moment,
+                )
+                for row in rows
+            ]
+        )
 
     # --- sweeps ------------------------------------------------------------------------------------------
 
@@ -279,8 +292,10 @@ class BaseStore:
         limit: int,
         now: datetime | None = None,
     ) -> list[tuple[UUID, int, str, int]]:
-        """Put back, later each time, due rows that nobody took and this process has no task for."""
+        """Put back, later each time, due rows that nobody took and no live worker has a task for."""
         moment = self.clock(now)
+        known = sorted({*known, *self.served_tasks()})
+        queues = sorted({*queues} - self.paused())
         with self.atomic():
             rows = Outbox.objects.using(self.alias).filter(
                 ready=True,
@@ -296,6 +311,11 @@ class BaseStore:
                 row.last_error = Reason.UNKNOWN_TASK
             Outbox.objects.using(self.alias).bulk_update(found, ["announce_at", "tries", "last_error"])
         return [(row.run_id, row.seq, row.task_id, row.tries) for row in found]
+
+    def served_tasks(self) -> set[str]:
+        """Return the ids of all tasks that some live worker has registered."""
+        alive = Worker.objects.using(self.alias).filter(state__in=["running", "stopping"])
+        return {task for tasks in alive.values_list("tasks", flat=True) for task in tasks}
 
     def request_cancel(self, runs: Sequence[UUID], *, actor: str, now: datetime | None = None) -> list[UUID]:
         """Mark the claims of ``runs``; their workers hear of it with the next heartbeat."""

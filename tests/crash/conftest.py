@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,7 +42,7 @@ def proxy() -> Iterator[Proxy]:
 @pytest.fixture
 def broker() -> Iterator[Broker]:
     with Broker() as broker:
-        return broker
+        yield broker
 
 
 @pytest.fixture(params=["database", "broker"])
@@ -53,7 +54,7 @@ def runtime(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def on_broker(stage: Stage, broker: Broker, settings) -> Iterator[Broker]:
+def on_broker(stage: Stage, broker: Broker, settings: Any) -> Broker:
     """Every queue lives on the test broker, here and in the workers."""
     runtime = {"BACKEND": "tests.broker.runtime.BrokerRuntime", "OPTIONS": {"port": broker.port}}
     stage.settings["RUNTIMES"] = {"default": runtime}

@@ -44,13 +44,27 @@ def make_run(clock: Clock, *, runs: int = 1, **facts: Any) -> Any:
 class FakeWorker:
     """One incarnation."""
 
-    def __init__(self, clock: Clock, *, known: Sequence[str] = (TASK,), full: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        known: Sequence[str] = (TASK,),
+        full: Sequence[str] = (),
+        tasks: Sequence[str] = (),
+    ) -> None:
         self.clock = clock
         self.known, self.rooms = known, dict.fromkeys(full, 0)
         self.id = uuid4()
         store().register(
             Incarnation(
-                id=self.id, host="here", pid=os.getpid(), version="0", runtimes=[], queues=[], slots=10
+                id=self.id,
+                host="here",
+                pid=os.getpid(),
+                version="0",
+                runtimes=[],
+                queues=[],
+                tasks=tasks,
+                slots=10,
             ),
             lease=LEASE,
             now=clock.now,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -297,11 +298,27 @@ def test_a_row_whose_run_cannot_be_claimed_is_deleted_and_reported(
     assert not Outbox.objects.exists()
 
 
-def test_claims_are_found_again_by_the_token_of_their_batch(clock: Clock, worker: FakeWorker):
-    runs = fleet.make_run(clock, runs=2)
-    claimed = worker.claim()
-    assert sorted(store().adopt(claimed[0].token)) == runs
-    assert store().adopt(uuid4()) == []
+def test_a_task_that_another_live_worker_serves_is_not_deferred(clock: Clock):
+    fleet.make_run(clock, task_id="test.theirs")
+    other = FakeWorker(clock, tasks=["test.theirs"])
+    clock.pass_(6)
+    ask = partial(store().defer_unknown, runtime="default", queues=["default"], known=[TASK], limit=9)
+    assert ask(older_than=timedelta(seconds=5), now=clock.now) == []
+    store().declare_lost(other.id)
+    assert len(ask(older_than=timedelta(seconds=5), now=clock.now)) == 1
+
+
+def test_rows_of_a_paused_queue_are_not_deferred(clock: Clock):
+    fleet.make_run(clock, task_id="test.gone")
+    QueueState.objects.create(name="default", paused=True)
+    clock.pass_(6)
+    wait = timedelta(seconds=5)
+    assert (
+        store().defer_unknown(
+            runtime="default", queues=["default"], known=[], older_than=wait, limit=9, now=clock.now
+        )
+        == []
+    )
 
 
 def test_the_moment_of_a_claim_is_the_clock_s(clock: Clock, worker: FakeWorker):

@@ -17,6 +17,8 @@ from openqueue.types import Announcement
 logger = logging.getLogger("openqueue")
 
 BATCH: Final = 500
+BATCHES: Final = 10
+"""Of one queue in one turn."""
 WINDOW: Final = 5_000
 """How much of a queue is announced at once; admission happens here: priority, limits, cancellation."""
 Leased = Sequence[tuple[Announcement, bool, str | None]]
@@ -41,12 +43,22 @@ class Announcer:
         return sent
 
     def announce(self, runtime: Runtime, *, now: datetime | None) -> int:
+        """Announce up to so many batches: what an outage has left is gone in seconds."""
+        total = 0
+        for _ in range(BATCHES):
+            sent, full = self.batch(runtime, now=now)
+            total += sent
+            if not full:
+                break
+        return total
+
+    def batch(self, runtime: Runtime, *, now: datetime | None) -> tuple[int, bool]:
         rooms = self.rooms(runtime)
         if not rooms:
-            return 0
+            return 0, False
         leased = store().lease_announcements(runtime=runtime.alias, rooms=rooms, now=now)
         if not leased:
-            return 0
+            return 0, False
         messages = [message(a) for a, _, _ in leased]
         lost = self.lost(runtime, leased, messages)
         answers: list[Published] = []
@@ -55,7 +67,15 @@ class Announcer:
         for (_, _, ref), gone in zip(leased, lost, strict=True):
             answers.append(next(published) if gone else Published(ref=ref))
         store().mark_announced(marks(messages, answers, tries=[a.tries for a, _, _ in leased]), now=now)
-        return sum(a.error is None for a in answers)
+        told_again = [
+            row
+            for (row, announced, _), gone, answer in zip(leased, lost, answers, strict=True)
+            if announced and gone and answer.error is None
+        ]
+        if told_again:
+            store().note_announced_again(told_again, now=now)
+        sent = sum(answer.error is None for answer in answers)
+        return sent, sent >= BATCH
 
     @staticmethod
     def rooms(runtime: Runtime) -> dict[str, int]:

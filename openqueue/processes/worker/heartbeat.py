@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Final
 
 import openqueue
+from openqueue import registry
 from openqueue.conf import config
 from openqueue.core import transitions
 from openqueue.processes.worker.job import Job
@@ -79,6 +80,7 @@ class Heartbeat:
                 version=openqueue.__version__,
                 runtimes=list(self.runtimes),
                 queues=list(self.queues),
+                tasks=sorted(registry.index()),
                 slots=self.ledger.slots,
             ),
             lease=config.lease,

@@ -210,13 +210,10 @@ class Intake:
             return sum(self.claim_receipts(some, nowait=True) for some in named.values())
         answers = result[-1].answers or {}
         self.consumer.ack([r for key, some in named.items() if key in answers for r in some])
-        self.refuse(
-            [
-                (d.run_id, d.seq, d.task_id)
-                for d in result[-1].deferred
-                if d.why == "unknown_task" and d.tries >= UNKNOWN_TRIES
-            ]
-        )
+        hopeless = [d for d in result[-1].deferred if d.why == "unknown_task" and d.tries >= UNKNOWN_TRIES]
+        if hopeless:
+            served = store().served_tasks()
+            self.refuse([(d.run_id, d.seq, d.task_id) for d in hopeless if d.task_id not in served])
         return claimed
 
     def bury(self, receipt: Receipt, *, reason: str) -> None:
