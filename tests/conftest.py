@@ -97,3 +97,21 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
         (name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections
     ]
     return report
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """End the sessions of bodies that were made to hang: PostgreSQL drops no database that somebody is in."""
+    yield
+    if VENDOR != "postgresql":
+        return
+    from django.db import connections
+
+    with django_db_blocker.unblock():
+        made = [one for one in connections.all() if str(one.settings_dict["NAME"]).startswith("test_")]
+        for connection in made:
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
