@@ -21,7 +21,7 @@ from django.utils import timezone
 from openqueue.models import Claim, Outbox, Run, RunEvent, Sweep, Worker
 from tests.eventually import eventually
 
-LEASE, HEARTBEAT, REAP_EVERY, GRACE = 4, 1, 1, 10
+LEASE, HEARTBEAT, REAP_EVERY, GRACE = 3.5, 0.5, 0.5, 10
 SETTINGS: dict[str, Any] = {
     "LEASE": LEASE,
     "HEARTBEAT": HEARTBEAT,

@@ -61,3 +61,17 @@ def drain(serving: Callable[..., Any]) -> Callable[..., int]:
         return worker.code
 
     return drain
+
+
+@pytest.fixture
+def unpleasant_tasks() -> Iterator[None]:
+    """The tasks of tests/processes/unpleasant.py, registered for the test alone."""
+    from openqueue import registry
+    from tests.processes.unpleasant import aunpleasant, unpleasant
+
+    tasks = (unpleasant, aunpleasant)
+    for one in tasks:
+        registry.add(one, given_id=one.given_id)
+    yield
+    for one in tasks:
+        registry.remove(one)
