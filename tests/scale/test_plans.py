@@ -205,12 +205,13 @@ def test_a_list_of_runs_looks_at_a_page_of_them(database: str, wanted: Wanted) -
 
 
 @pytest.mark.parametrize("status", ["queued", "scheduled"])
-def test_a_list_of_waiting_runs_looks_for_them_in_the_outbox_only(database: str, status: str) -> None:
+def test_a_list_of_waiting_runs_does_not_walk_the_history(database: str, status: str) -> None:
     with undone(), executed() as found:
         run_list.find(Wanted(status=status))
+    most = max(ROWS * Wanted().limit, Outbox.objects.count())  # of runs: never more than there are waiting ones
     for plan in found:
         history = [node for node in plan.scans if node["Relation Name"] != "openqueue_outbox"]
-        assert sum(rows(node) for node in history) <= ROWS * Wanted().limit, plan
+        assert sum(rows(node) for node in history) <= most, plan
 
 
 def test_the_admin_lists_runs_by_looking_at_the_newest_of_them(
