@@ -23,11 +23,20 @@ class Loop(threading.Thread):
     ``step`` returns how much it did; after real work it is called again at once, else after ``every`` seconds.
     """
 
-    def __init__(self, name: str, step: Callable[[], int], *, every: float, greedy: bool = True) -> None:
+    def __init__(
+        self,
+        name: str,
+        step: Callable[[], int],
+        *,
+        every: float,
+        greedy: bool = True,
+        longest_backoff: float = LONGEST_BACKOFF,
+    ) -> None:
         super().__init__(name=f"openqueue-{name}", daemon=True)
         self.step = step
         self.every = every
         self.greedy = greedy
+        self.longest_backoff = longest_backoff
         self.stopping = threading.Event()
         self.failures = 0
 
@@ -50,7 +59,7 @@ class Loop(threading.Thread):
             level = logging.WARNING if self.failures == 1 else logging.INFO
             logger.log(level, "%s failed, it will be tried again", self.name, exc_info=self.failures <= 3)
             connections.close_all()
-            return min(LONGEST_BACKOFF, 0.1 * 2.0 ** min(self.failures, 8)) * random.uniform(0.5, 1)  # noqa: S311  # jitter
+            return min(self.longest_backoff, 0.1 * 2.0 ** min(self.failures, 8)) * random.uniform(0.5, 1)  # noqa: S311  # jitter
         if self.failures:
             logger.warning("%s works again", self.name, extra={"failures": self.failures})
         self.failures = 0

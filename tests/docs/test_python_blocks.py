@@ -19,6 +19,7 @@ from django.utils.module_loading import import_string
 
 from openqueue.checks import SQLITE_OPTIONS
 from openqueue.conf import Reader
+from openqueue.testing.conformance import RuntimeConformance
 from tests.docs.conftest import working
 from tests.docs.pages import DOCS, PAGES, Block, blocks, name
 
@@ -126,8 +127,10 @@ def check_tests(module: ModuleType) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_the_runtime_that_the_reader_writes_carries_runs(module: ModuleType, settings: Any):
-    (block,) = blocks(DOCS / "contributing" / "write-a-runtime.md", "python")
+    block, suite = blocks(DOCS / "contributing" / "write-a-runtime.md", "python")
     execute(block, vars(module))
+    execute(suite, vars(module))
+    assert issubclass(module.TestListRuntime, RuntimeConformance)
     execute(Block(page=block.page, line=1, language="python", text=TASK), vars(module))
     settings.OPENQUEUE = {"RUNTIMES": {"default": {"BACKEND": "shop.docs.ListRuntime"}}}
     with working():

@@ -208,7 +208,9 @@ def test_a_list_of_runs_looks_at_a_page_of_them(database: str, wanted: Wanted) -
 def test_a_list_of_waiting_runs_does_not_walk_the_history(database: str, status: str) -> None:
     with undone(), executed() as found:
         run_list.find(Wanted(status=status))
-    most = max(ROWS * Wanted().limit, Outbox.objects.count())  # of runs: never more than there are waiting ones
+    most = max(
+        ROWS * Wanted().limit, Outbox.objects.count()
+    )  # of runs: never more than there are waiting ones
     for plan in found:
         history = [node for node in plan.scans if node["Relation Name"] != "openqueue_outbox"]
         assert sum(rows(node) for node in history) <= most, plan

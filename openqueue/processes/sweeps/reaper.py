@@ -36,7 +36,10 @@ class Reaper:
 
     def step(self, now: datetime | None = None) -> int:
         """Do one pass; return how many claims were returned."""
+        asked = time.monotonic()
         orphans = store().orphans(limit=BATCH)
+        if time.monotonic() - asked > config.heartbeat.total_seconds():
+            self.interrupted()  # an answer that took so long is no good contact: heartbeats waited as well
         if not self.watch():
             return 0
         lost = store().mark_lost(limit=BATCH, now=now)

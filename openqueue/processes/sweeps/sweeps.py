@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from django.db import DatabaseError, InterfaceError
 
+from openqueue.conf import config
 from openqueue.processes.sweeps.announcer import Announcer
 from openqueue.processes.sweeps.due import Due
 from openqueue.processes.sweeps.expiry import Expiry
@@ -44,10 +45,13 @@ class Sweeps:
         made: list[Sweep] = [Due(), Announcer(runtime=runtime), Reaper(), Expiry(), Retention()]
         self.sweeps = [sweep for sweep in made if only is None or sweep.name in only]
         self.next_at = dict.fromkeys((sweep.name for sweep in self.sweeps), 0.0)
+        self.ended_at = time.time()
 
     def step(self, now: datetime | None = None) -> int:
         """Do what is due; a sweep that did a full batch goes on at once."""
         done = 0
+        if time.time() - self.ended_at > self.every + config.heartbeat.total_seconds():
+            self.interrupted()  # this process slept, or its host: who slept with it has not had time to say so
         for sweep in self.sweeps:
             moment = time.monotonic()
             if moment < self.next_at[sweep.name]:
@@ -59,6 +63,7 @@ class Sweeps:
                 self.interrupted()
                 raise
             self.next_at[sweep.name] = moment + sweep.every.total_seconds()
+        self.ended_at = time.time()
         return done
 
     @staticmethod
