@@ -59,7 +59,8 @@ class Loop(threading.Thread):
             level = logging.WARNING if self.failures == 1 else logging.INFO
             logger.log(level, "%s failed, it will be tried again", self.name, exc_info=self.failures <= 3)
             connections.close_all()
-            return min(self.longest_backoff, 0.1 * 2.0 ** min(self.failures, 8)) * random.uniform(0.5, 1)  # noqa: S311  # jitter
+            longest = min(self.longest_backoff, LONGEST_BACKOFF)
+            return min(longest, 0.1 * 2.0 ** min(self.failures, 8)) * random.uniform(0.5, 1)  # noqa: S311  # jitter
         if self.failures:
             logger.warning("%s works again", self.name, extra={"failures": self.failures})
         self.failures = 0

@@ -84,15 +84,17 @@ class DatabaseConsumer:
     def receive(self, *, limit: int, timeout: float) -> Due:
         """Wait ``timeout`` seconds at most (0: not at all), then name the queues to claim from."""
         if timeout > 0:
-            self.wait(timeout)
+            if not self.wait(timeout):
+                return Due(queues=[], limit=limit)
         else:
             self.idle_polls = 0
         return Due(queues=[q for q in self.queues if q not in self.closed_queues], limit=limit)
 
-    def wait(self, timeout: float) -> None:
+    def wait(self, timeout: float) -> bool:
+        """Tell whether something may be due after it."""
         if self.woken.is_set():
             self.woken.clear()
-            return
+            return True
         connection = connections[config.database]
         if self.can_listen(connection):
             self.listen(connection, min(timeout, LISTENING_POLL))
@@ -103,6 +105,15 @@ class DatabaseConsumer:
         self.woken.clear()
         with suppress(BlockingIOError):
             self.bell.recv(4096, MSG_DONTWAIT)
+        return self.listening_on is not None or self.sees_a_row(connection)
+
+    def sees_a_row(self, connection: Any) -> bool:
+        """Look before a claim that would take SQLite's write lock for nothing."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT 1 FROM openqueue_outbox WHERE ready AND runtime = %s LIMIT 1", [self.runtime.alias]
+            )
+            return cursor.fetchone() is not None
 
     @staticmethod
     def can_listen(connection: Any) -> bool:
@@ -117,6 +128,8 @@ class DatabaseConsumer:
             raw.execute(f'LISTEN "{self.runtime.channel}"')
             self.listening_on = raw
             return  # look once: what was notified before this LISTEN was not heard
+        for _ in raw.notifies(timeout=0):  # heard during the last claim
+            return
         ready = poll()
         for end in (raw.fileno(), self.bell.fileno()):  # `wake` rings the bell
             ready.register(end, POLLIN)

@@ -86,10 +86,15 @@ class Recorder(threading.Thread):
         self.items.put((context.run_id, context.attempt, level, line, time.monotonic()))
 
     def tell_start(self, job: Job) -> None:
-        """Have the start of a body told to whoever listens."""
+        """Tell whoever listens of the start: on the slot itself, so that it is told before the end, or for a
+        coroutine on another, so that a slow listener does not hold the loop.
+        """
         attempt = job.attempt
         facts = {"run_id": attempt.run_id, "attempt": attempt.attempt, "queue": attempt.queue}
-        self.afterwards(lambda: tell(job, "start", (), signal=signals.run_started, facts=facts))
+        if job.task.is_async:
+            self.afterwards(lambda: tell(job, "start", (), signal=signals.run_started, facts=facts))
+        else:
+            tell(job, "start", (), signal=signals.run_started, facts=facts)
 
     # --- the thread -----------------------------------------------------------------------------------------------
 

@@ -76,7 +76,10 @@ class Worker:
         """What asks the main thread to stop. Its put() may interrupt itself, as a signal handler does; an Event's
         set() may not."""
         self.loops: dict[str, Loop] = {
-            "heartbeat": Loop("heartbeat", self.heartbeat.step, every=heartbeat.every())
+            # After an outage it is back sooner than a reaper that watches for two heartbeats acts.
+            "heartbeat": Loop(
+                "heartbeat", self.heartbeat.step, every=heartbeat.every(), longest_backoff=heartbeat.every()
+            )
         }
         self.loops["watch"] = Loop("watch", self.watch, every=WATCH)
         for intake in self.intakes:

@@ -76,7 +76,8 @@ class Contract(Suite):
         received = consumer.receive(limit=9, timeout=0.2)
         assert list(received.queues if isinstance(received, Due) else received) == []
         consumer.resume([queue])
-        received = consumer.receive(limit=9, timeout=self.soon)
+        # Where the outbox is the queue there is no row to wait for: only which queues it would claim from counts.
+        received = consumer.receive(limit=9, timeout=self.soon if runtime.carries_messages else 0)
         assert list(received.queues if isinstance(received, Due) else received)
 
     def test_what_inspect_cannot_tell_is_none(self, runtime: Runtime, queue: str) -> None:
