@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-TRIES: Final = 3
+TRIES: Final = 5
 Figures = dict[str, float]
 
 
