@@ -22,6 +22,8 @@ SHORT = {
     "BigIntegerField": "number",
     "BooleanField": "yes or no",
     "CharField": "text",
+    "DurationField": "duration",
+    "FloatField": "number",
     "InstantField": "moment",
     "IntegerField": "number",
     "JSONTextField": "JSON",
@@ -38,8 +40,8 @@ def states() -> Iterator[str]:
     yield f"```mermaid\n{mermaid()}```\n"
     yield "| from | to |"
     yield "|---|---|"
-    for before in (status for status in Status if status is not Status.WAITING):
-        after = [f"`{to}`" for to in Status if to in ARROWS[before] and to is not Status.WAITING]
+    for before in Status:
+        after = [f"`{to}`" for to in Status if to in ARROWS[before]]
         operator = " (only by an operator's retry)" if before in FINAL else ""
         yield f"| `{before}` | {' '.join(after)}{operator} |"
 
@@ -68,12 +70,45 @@ def models() -> Iterator[str]:
         yield f"\n## {name}\n\n{inspect.getdoc(model)}\n\n`{model._meta.db_table}`\n"
         yield "| column | holds | |\n|---|---|---|"
         for field in model._meta.concrete_fields:
-            kind = "[Run](#run)" if field.is_relation else SHORT[type(field).__name__]
+            to = field.related_model and field.related_model.__name__
+            kind = f"[{to}](#{to.lower()})" if to else SHORT[type(field).__name__]
             facts = [fact for fact in ("key" * field.primary_key, "may be null" * field.null) if fact]
             yield f"| `{field.attname}` | {kind} | {', '.join(facts)} |"
 
 
-PARTS: dict[str, Callable[[], Iterator[str]]] = {"states": states, "errors": errors, "models": models}
+def routes() -> Iterator[str]:
+    """List the routes of the API with what each needs."""
+    from openqueue.api import document  # noqa: PLC0415
+    from openqueue.api.routes import routes as table  # noqa: PLC0415
+
+    rights = {
+        operation.id: "open" if operation.is_open else operation.right or "known"
+        for route in table
+        for operation in route.callback.cls.operations.values()  # type: ignore[union-attr]  # all are views
+    }
+    yield "| | right | does |\n|---|---|---|"
+    for path, operations in document.made()["paths"].items():
+        for method, operation in operations.items():
+            right = rights[operation["operationId"]]
+            yield f"| `{method.upper()} {path}` | {right} | {operation['summary']} |"
+
+
+PARTS: dict[str, Callable[[], Iterator[str]]] = {
+    "states": states,
+    "errors": errors,
+    "models": models,
+    "routes": routes,
+}
+
+
+def openapi() -> str:
+    """Return the API's document as YAML."""
+    from drf_spectacular.renderers import OpenApiYamlRenderer  # noqa: PLC0415
+
+    from openqueue.api import document  # noqa: PLC0415
+
+    text: str = OpenApiYamlRenderer().render(document.made(), renderer_context={}).decode()
+    return text
 
 
 def written(found: re.Match[str]) -> str:
@@ -100,3 +135,4 @@ if __name__ == "__main__":
     for path in pages():
         path.write_text(fresh(path.read_text("utf-8")), "utf-8")
         sys.stdout.write(f"{path.relative_to(DOCS)}\n")
+    (DOCS / "reference" / "openapi.yaml").write_text(openapi(), "utf-8")

@@ -64,10 +64,10 @@ class Demo:
             signal.signal(number, self.heard)
         try:
             self.install()
-            password = self.prepare()
+            link, password = self.prepare()
             port = self.open_shop()
             url = f"http://127.0.0.1:{port}/"
-            self.welcome(url, password=password)
+            self.welcome(url, link=link, password=password)
             self.watch(url, until=time.monotonic() + self.options.seconds if self.options.seconds else None)
         except Ended as end:
             self.stop()
@@ -113,13 +113,14 @@ class Demo:
         STAMP.write_text(json.dumps(state | {"requirements": wanted}))
         self.say(f"installed in {time.monotonic() - begun:.0f} s")
 
-    def prepare(self) -> str:
-        """Migrate, fill the catalogue, make the admin; return its password."""
+    def prepare(self) -> tuple[str, str]:
+        """Migrate, fill the catalogue, make the admin; return a link that signs it in once, and its password."""
         self.say("preparing the database")
         lines = self.finish(
             "setup", self.manage("shop_setup"), remedy="Delete example_project/var to begin anew."
         )
-        return lines[-1].rpartition(": ")[2]
+        link, password = (line.rpartition(": ")[2] for line in lines[-2:])
+        return link, password
 
     def finish(self, name: str, command: list[str], *, remedy: str) -> list[str]:
         """Run a command to its end, watching for Ctrl-C; return what it printed."""
@@ -176,17 +177,19 @@ class Demo:
     def manage(self, *arguments: str) -> list[str]:
         return [str(PYTHON), "manage.py", *arguments]
 
-    def welcome(self, url: str, *, password: str) -> None:
+    def welcome(self, url: str, *, link: str, password: str) -> None:
         """Say where to look."""
         self.say("")
         self.say(f"the shop    {url}")
+        self.say(f"the jobs    {url.rstrip('/')}{link}")
+        self.say("            signs you in once, within five minutes; after that:")
         self.say(f"the admin   {url}admin/   user admin, password {password}")
         self.say("on disk     example_project/var: invoices, e-mails, the database")
         self.say("status      .venv-demo/bin/python example_project/manage.py openqueue_status")
         self.say("the end     Ctrl-C")
         self.say("")
         if not self.options.no_open and sys.stdout.isatty() and has_desktop():
-            webbrowser.open(url)
+            webbrowser.open(url.rstrip("/") + link)
 
     def watch(self, url: str, *, until: float | None) -> None:
         """Look on until it is over."""
@@ -225,7 +228,7 @@ class Demo:
 def requirements(*, tracing: bool) -> list[str]:
     """Return what pip has to install: the project, and what this start needs beside it."""
     driver = ["psycopg[binary]"] if os.environ.get("DATABASE_URL") else []
-    return [str(ROOT), *driver, *(TRACING if tracing else ())]
+    return [f"{ROOT}[api,workbench]", *driver, *(TRACING if tracing else ())]
 
 
 def free_port(first: int) -> int:

@@ -7,13 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from openqueue.errors import (
     DuplicateTask,
+    FlowFailed,
+    FlowInvalid,
     LeaseLost,
     NonRetryableError,
+    NotInFlow,
     OpenQueueError,
     PayloadInvalid,
+    QueueClosed,
     ResultInvalid,
     RetryableError,
     RunExpired,
+    ScheduleInvalid,
+    StepRepeated,
     TaskCancelled,
     TaskDeclarationError,
     TaskFailed,
@@ -28,21 +34,41 @@ from openqueue.retry import exponential, fixed, linear
 if TYPE_CHECKING:
     from openqueue.context import TaskContext
     from openqueue.declaration import Task, task
+    from openqueue.flow import (
+        Flow,
+        FlowContext,
+        FlowHandle,
+        aenqueue_flow,
+        chain,
+        enqueue_flow,
+        group,
+    )
     from openqueue.handle import RunHandle
     from openqueue.orders import trigger, trigger_many
+    from openqueue.schedules.handle import ScheduleHandle
 
 __version__ = "0.1.0"
 
 __all__ = [
     "DuplicateTask",
+    "Flow",
+    "FlowContext",
+    "FlowFailed",
+    "FlowHandle",
+    "FlowInvalid",
     "LeaseLost",
     "NonRetryableError",
+    "NotInFlow",
     "OpenQueueError",
     "PayloadInvalid",
+    "QueueClosed",
     "ResultInvalid",
     "RetryableError",
     "RunExpired",
     "RunHandle",
+    "ScheduleHandle",
+    "ScheduleInvalid",
+    "StepRepeated",
     "Task",
     "TaskCancelled",
     "TaskContext",
@@ -53,8 +79,12 @@ __all__ = [
     "UnknownTask",
     "UnsupportedCapability",
     "WaitTimeout",
+    "aenqueue_flow",
+    "chain",
+    "enqueue_flow",
     "exponential",
     "fixed",
+    "group",
     "linear",
     "task",
     "trigger",
@@ -62,9 +92,17 @@ __all__ = [
 ]
 
 LATE = {
+    "Flow": "flow",
+    "FlowContext": "flow",
+    "FlowHandle": "flow",
     "RunHandle": "handle",
+    "ScheduleHandle": "schedules.handle",
     "Task": "declaration",
     "TaskContext": "context",
+    "aenqueue_flow": "flow",
+    "chain": "flow",
+    "enqueue_flow": "flow",
+    "group": "flow",
     "task": "declaration",
     "trigger": "orders",
     "trigger_many": "orders",

@@ -15,7 +15,11 @@ class OpenQueueConfig(AppConfig):
 
     def ready(self) -> None:
         """Import what registers itself; models and tasks load after this package."""
-        from openqueue import checks
+        from openqueue import checks, registry
+        from openqueue.core import flows
+        from openqueue.definitions.rows import Rows
 
+        registry.look_elsewhere(Rows())
         checks.register_all()
+        flows.register()
         autodiscover_modules("tasks")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from functools import lru_cache
@@ -13,14 +14,46 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
+from openqueue.outward import Outward
+from openqueue.outward import read as read_outward
+from openqueue.sizes import is_count, size
+
 DATABASE_RUNTIME: Final = "openqueue.runtimes.database.DatabaseRuntime"
-REDIS_RUNTIME: Final = "openqueue.runtimes.redis.RedisRuntime"
+SHORTCUTS: Final = {
+    "REDIS": ("openqueue.runtimes.redis.RedisRuntime", "url"),
+    "RABBITMQ": ("openqueue.runtimes.rabbitmq.RabbitMQRuntime", "url"),
+    "KAFKA": ("openqueue.runtimes.kafka.KafkaRuntime", "brokers"),
+}
+"""Keys that select a broker for every queue: its runtime, and the option that the value is."""
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 DEFAULT_ALIAS: Final = "default"
 DEFAULT_QUEUE: Final = "default"
-RETENTION_DAYS: Final = {"completed": 30, "failed": 90, "cancelled": 30, "expired": 30, "logs": 30}
-DURATIONS: Final = ("LEASE", "HEARTBEAT", "REAP_EVERY", "SHUTDOWN_GRACE", "REPUBLISH_AFTER")
-COUNTS: Final = ("MAX_CRASHES", "PAYLOAD_LIMIT", "RESULT_LIMIT")
+RETENTION_DAYS: Final = {
+    "completed": 30,
+    "failed": 90,
+    "cancelled": 30,
+    "expired": 30,
+    "logs": 30,
+    "ticks": 30,
+    "audit": 365,
+    "alerts": 90,
+    "minutes": 3,
+    "hours": 90,
+    "days": 730,
+}
+"""The last three are of roll-ups."""
+API_RATES: Final[dict[str, int | None]] = {"read": 1200, "write": 600, "worker": None, "refused": 30}
+DURATIONS: Final = ("LEASE", "HEARTBEAT", "REAP_EVERY", "SHUTDOWN_GRACE", "REPUBLISH_AFTER", "LONG_POLL")
+COUNTS: Final = (
+    "MAX_CRASHES", "PAYLOAD_LIMIT", "RESULT_LIMIT", "CHILD_MAX_RUNS", "CHILD_MAX_RSS", "LONG_POLLS",
+)  # fmt: skip
+MASK_NAMES: Final = (
+    "pass", "passwd", "password", "passphrase", "pwd", "secret", "token", "api_key", "apikey", "private_key",
+    "credential", "credentials", "authorization",
+)  # fmt: skip
+WORDS: Final = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")
+RELEASE: Final = re.compile(r"[!-~]{1,60}")
+"""What a project may call a release of its own: as commits, tags and versions are called."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +89,8 @@ class Config:
 
     namespace: str = "openqueue"
     database: str = "default"
+    release: str = ""
+    """The project's own, which workers tell; empty: none is told."""
     runtimes: Mapping[str, RuntimeConfig]
     queues: Mapping[str, QueueConfig]
     lease: timedelta = timedelta(seconds=30)
@@ -65,9 +100,24 @@ class Config:
     republish_after: timedelta = timedelta(seconds=60)
     max_crashes: int = 3
     payload_limit: int = 262_144
+    large_payloads: str | None = None
+    """The alias in STORAGES of where payloads above the limit lie; None: they are refused."""
     result_limit: int = 262_144
+    child_max_runs: int = 10_000
+    child_max_rss: int = 512 * 1024**2
     retention: Mapping[str, timedelta | None]
     secret_keys: tuple[str, ...] = ()
+    mask_names: tuple[str, ...] = MASK_NAMES
+    """What stands under names with these words is shown to nobody."""
+    api_rates: Mapping[str, int | None] = field(default_factory=lambda: dict(API_RATES))
+    """Requests a minute: of one caller that read, that write, and tokens from one address that were refused; of one
+    worker's token."""
+    long_poll: timedelta = timedelta(seconds=20)
+    """The longest that a claim over HTTP waits."""
+    alerts: Outward = field(default_factory=Outward)
+    """Whom alerts may be sent to, and from whom."""
+    long_polls: int = 16
+    """How many of them wait at a time in one process: each has a thread of its server."""
 
     def queue(self, name: str) -> QueueConfig:
         """Return the settings of a queue; a queue that is not named lives on the default runtime."""
@@ -94,7 +144,7 @@ class Reader:
         self.problems.append(Problem(id=f"openqueue.{number}", message=message, hint=hint))
 
     def read(self) -> Config:
-        known = {*(f.name.upper() for f in fields(Config)), "REDIS"}
+        known = {*(f.name.upper() for f in fields(Config)), *SHORTCUTS}
         for key in self.raw:
             if key not in known:
                 self.problem(
@@ -106,11 +156,11 @@ class Reader:
             "queues": self.queues(runtimes),
             "retention": self.retention(),
             "secret_keys": self.secret_keys(),
+            "mask_names": self.mask_names(),
+            "api_rates": self.api_rates(),
+            "alerts": self.alerts(),
         }
-        if "NAMESPACE" in self.raw:
-            values["namespace"] = self.namespace(self.raw["NAMESPACE"])
-        if "DATABASE" in self.raw:
-            values["database"] = self.database(self.raw["DATABASE"])
+        values |= self.texts()
         for key in DURATIONS:
             if key in self.raw and (duration := self.duration(f"OPENQUEUE[{key!r}]", self.raw[key])):
                 values[key.lower()] = duration
@@ -126,30 +176,41 @@ class Reader:
             )
         return config
 
-    def namespace(self, value: Any) -> str:
-        if isinstance(value, str) and NAME.fullmatch(value):
-            return value
-        self.problem(
-            "E004", f"OPENQUEUE['NAMESPACE'] is {value!r}.", f"Use a name that matches {NAME.pattern}."
-        )
-        return "openqueue"
-
-    def database(self, value: Any) -> str:
-        if value in settings.DATABASES:
-            return str(value)
-        aliases = ", ".join(sorted(settings.DATABASES))
-        self.problem(
-            "E005", f"OPENQUEUE['DATABASE'] is {value!r}, not in DATABASES.", f"Use one of: {aliases}."
-        )
-        return "default"
+    def texts(self) -> dict[str, str]:
+        """Read what is one text; an alias must be one of the settings'."""
+        rules: dict[str, tuple[str, Callable[[str], Any], str, str]] = {
+            "NAMESPACE": ("E004", NAME.fullmatch, "", f"Use a name that matches {NAME.pattern}."),
+            "DATABASE": (
+                "E005", settings.DATABASES.__contains__, ", not in DATABASES",
+                f"Use one of: {', '.join(sorted(settings.DATABASES))}.",
+            ),
+            "RELEASE": (
+                "E016", lambda value: not value or RELEASE.fullmatch(value), "",
+                "Use a text of at most 60 letters, digits and signs without spaces: a version, a tag or a commit.",
+            ),
+            "LARGE_PAYLOADS": (
+                "E017", settings.STORAGES.__contains__, ", not in STORAGES",
+                f"Add a storage that no browser is served from, or use one of: {', '.join(sorted(settings.STORAGES))}.",
+            ),
+        }  # fmt: skip
+        found = {}
+        for key, (number, fits, but, hint) in rules.items():
+            value = self.raw.get(key)
+            if isinstance(value, str) and fits(value):
+                found[key.lower()] = value
+            elif key in self.raw and not (value is None and key == "LARGE_PAYLOADS"):
+                self.problem(number, f"OPENQUEUE[{key!r}] is {value!r}{but}.", hint)
+        return found
 
     def runtimes(self) -> dict[str, RuntimeConfig]:
-        raw = self.raw.get("RUNTIMES")
-        if "REDIS" in self.raw:
+        raw, chosen = self.raw.get("RUNTIMES"), "RUNTIMES"
+        for key, (backend, option) in SHORTCUTS.items():
+            if key not in self.raw:
+                continue
             if raw is not None:
-                self.problem("E006", "OPENQUEUE has both REDIS and RUNTIMES.", "Keep RUNTIMES, drop REDIS.")
+                self.problem("E006", f"OPENQUEUE has both {key} and {chosen}.", f"Keep {chosen}, drop {key}.")
             else:
-                raw = {DEFAULT_ALIAS: {"BACKEND": REDIS_RUNTIME, "OPTIONS": {"url": self.raw["REDIS"]}}}
+                raw, chosen = {DEFAULT_ALIAS: {"BACKEND": backend, "OPTIONS": {option: self.raw[key]}}}, key
         found: dict[str, RuntimeConfig] = {}
         if raw is not None and not isinstance(raw, Mapping):
             self.problem(
@@ -241,6 +302,38 @@ class Reader:
         )
         return ()
 
+    def mask_names(self) -> tuple[str, ...]:
+        raw = self.raw.get("MASK_NAMES", MASK_NAMES)
+        if isinstance(raw, list | tuple) and all(
+            isinstance(one, str) and WORDS.fullmatch(one) for one in raw
+        ):
+            return tuple(raw)
+        self.problem(
+            "E014",
+            f"OPENQUEUE['MASK_NAMES'] is {raw!r}.",
+            "List words in lower case, several with _ between them: password, api_key. An empty list masks none.",
+        )
+        return MASK_NAMES
+
+    def api_rates(self) -> dict[str, int | None]:
+        raw = self.raw.get("API_RATES", {})
+        if isinstance(raw, Mapping) and not set(raw) - set(API_RATES):
+            wrong = [key for key, most in raw.items() if most is not None and not is_count(most)]
+            if not wrong:
+                return {**API_RATES, **raw}
+        self.problem(
+            "E100",
+            f"OPENQUEUE['API_RATES'] is {raw!r}.",
+            f"Its keys are {', '.join(API_RATES)}; values are requests a minute, or None for any number.",
+        )
+        return {**API_RATES}
+
+    def alerts(self) -> Outward:
+        read, faults = read_outward(self.raw.get("ALERTS", {}))
+        for fault, hint in faults:
+            self.problem("E015", f"OPENQUEUE['ALERTS']{'' if fault[0] == '[' else ' '}{fault}.", hint)
+        return read
+
     def duration(self, name: str, value: Any) -> timedelta | None:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         duration = timedelta(seconds=value) if is_number else value
@@ -250,8 +343,11 @@ class Reader:
         return None
 
     def count(self, key: str, value: Any) -> int | None:
-        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-            return value
+        if is_count(value):
+            return int(value)
+        if key == "CHILD_MAX_RSS" and isinstance(value, str):
+            with suppress(ValueError):
+                return size(value)
         self.problem("E013", f"OPENQUEUE[{key!r}] is {value!r}.", "Use a whole number above 0.")
         return None
 
@@ -290,7 +386,7 @@ config: Config = LazyConfig()  # type: ignore[assignment]  # a stand-in with the
 
 def forget(*, setting: str, **_: object) -> None:
     """Drop what was read when a test changes the setting."""
-    if setting in {"OPENQUEUE", "DATABASES"}:
+    if setting in {"OPENQUEUE", "DATABASES", "STORAGES"}:
         load.cache_clear()
 
 

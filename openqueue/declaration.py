@@ -5,24 +5,29 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, cast, overload
+from typing import Any, Concatenate, Final, Generic, Literal, ParamSpec, TypeVar, cast, overload
 
 from asgiref.sync import sync_to_async
 from django.apps import apps
 
-from openqueue import registry, retry
+from openqueue import limits, registry, retry
 from openqueue.conf import Config
 from openqueue.context import TaskContext
 from openqueue.errors import TaskDeclarationError
 from openqueue.handle import RunHandle
 from openqueue.ids import uuid7
+from openqueue.limits import TASK, Allowance, Rate
 from openqueue.options import DECLARABLE, Options, is_whole
 from openqueue.orders import Bound, Facts, Order, trigger_one
+from openqueue.schedules.of_task import TaskSchedules
+from openqueue.schedules.rule import NAMES as RULE
 from openqueue.signature import Signature
+from openqueue.sizes import size
 
 P = ParamSpec("P")
 R = TypeVar("R")
 Hook = Callable[..., None]
+SMALLEST_MEMORY: Final = 128 * 1024**2
 
 
 class Task(Generic[P, R]):
@@ -36,6 +41,10 @@ class Task(Generic[P, R]):
         takes_context: bool | None = None,
         schema: Any = None,
         concurrency: int | None = None,
+        max_concurrency: int | None = None,
+        rate_limit: str | None = None,
+        isolation: Literal["thread", "process"] = "thread",
+        memory_limit: int | str | None = None,
         on_worker_lost: Literal["retry", "fail"] = "retry",
         retry_on: Iterable[type[BaseException]] | None = None,
         no_retry_on: Iterable[type[BaseException]] = (),
@@ -49,13 +58,19 @@ class Task(Generic[P, R]):
         **options: Any,
     ) -> None:
         functools.update_wrapper(self, function)
-        unknown = set(options) - DECLARABLE
+        unknown = set(options) - DECLARABLE - {*RULE}
         if unknown:
+            known = ", ".join(sorted({*DECLARABLE, *RULE}))
             raise TaskDeclarationError(
-                f"@task does not know {', '.join(sorted(unknown))}. It takes: {', '.join(sorted(DECLARABLE))}."
+                f"@task does not know {', '.join(sorted(unknown))}. It takes: {known}."
             )
-        if concurrency is not None and (not is_whole(concurrency) or concurrency < 1):
-            raise TaskDeclarationError(f"concurrency={concurrency!r} must be a whole number above 0")
+        rule = {name: options.pop(name) for name in RULE if name in options}
+        given = [rule[name] for name in ("cron", "every") if name in rule]
+        self.declared_rule = {} if given and set(given) == {None} else rule  # None: switched off
+        """What it says of its own schedule; looked at by the system checks, and by workers and schedulers."""
+        for name, number in (("concurrency", concurrency), ("max_concurrency", max_concurrency)):
+            if number is not None and (not is_whole(number) or number < 1):
+                raise TaskDeclarationError(f"{name}={number!r} must be a whole number above 0")
         if on_worker_lost not in {"retry", "fail"}:
             raise TaskDeclarationError(f"on_worker_lost={on_worker_lost!r} must be 'retry' or 'fail'")
         if isinstance(secret, str):
@@ -68,6 +83,10 @@ class Task(Generic[P, R]):
         self.signature = Signature.of(function, takes_context=takes_context, schema=schema)
         self.is_async = inspect.iscoroutinefunction(function)
         self.concurrency = concurrency
+        self.max_concurrency = max_concurrency
+        self.rate = None if rate_limit is None else Rate.of(rate_limit)
+        self.isolation = isolation
+        self.memory_limit = memory(memory_limit, isolation=isolation)
         self.on_worker_lost = on_worker_lost
         self.retry_on = None if retry_on is None else exceptions("retry_on", retry_on)
         self.no_retry_on = exceptions("no_retry_on", no_retry_on)
@@ -96,6 +115,14 @@ class Task(Generic[P, R]):
             raise TaskDeclarationError(
                 f"secret= names {', '.join(unknown)}, which the function does not take"
             )
+        self.check_keys(self.options)
+
+    def check_keys(self, options: Options) -> None:
+        """Refuse keys that are made of what the function does not take, or of a secret."""
+        open_ended = self.signature.rest is not None or self.signature.schema is not None
+        known = None if open_ended else self.signature.parameters
+        for name in ("ordering_key", "concurrency_key"):
+            limits.check_fields(name, getattr(options, name), known=known, secret=self.secret)
 
     @functools.cached_property
     def id(self) -> str:
@@ -111,6 +138,16 @@ class Task(Generic[P, R]):
             )
         return f"{app.label}.{self.function.__name__}"
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether the whole fleet may run only so many of it, or so often."""
+        return self.max_concurrency is not None or self.rate is not None
+
+    def allowance(self, key: str) -> Allowance:
+        """Return how many of it may hold a concurrency key; one, where only a key is given."""
+        only_key = not self.is_limited and not key.startswith(TASK)
+        return Allowance(1 if only_key else self.max_concurrency, self.rate)
+
     def __call__(self, *args: Any, **kwargs: Any) -> R:
         return self.function(*args, **kwargs)  # type: ignore[no-any-return]  # the function's own type
 
@@ -119,6 +156,11 @@ class Task(Generic[P, R]):
         if not self.signature.takes_context:
             return self(*args, **kwargs)
         return self(TaskContext(run_id=uuid7(), task_id=self.id, queue=self.options.queue), *args, **kwargs)
+
+    @property
+    def schedules(self) -> TaskSchedules:
+        """The schedules of this task: the one that it declares, and those that were created."""
+        return TaskSchedules(self)
 
     def using(self, **options: Any) -> Order[P, R]:
         """Return this task with other options, for what is triggered through it."""
@@ -183,6 +225,27 @@ def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     if function is not None:
         return declare(function, {})
     return lambda function: declare(function, options)
+
+
+def memory(limit: Any, *, isolation: Any) -> int | None:
+    """Return a memory limit in bytes; only a process has one."""
+    if isolation not in {"thread", "process"}:
+        raise TaskDeclarationError(f"isolation={isolation!r} must be 'thread' or 'process'")
+    if limit is None:
+        return None
+    try:
+        limit_in_bytes = size(limit)
+    except ValueError:
+        raise TaskDeclarationError(f'memory_limit={limit!r} must be bytes, or text such as "512MB"') from None
+    if isolation != "process":
+        raise TaskDeclarationError(
+            'memory_limit= needs isolation="process": a thread shares its memory with others'
+        )
+    if limit_in_bytes < SMALLEST_MEMORY:
+        raise TaskDeclarationError(
+            f'memory_limit={limit!r} must be at least "128MB": Python and Django need half of that themselves'
+        )
+    return limit_in_bytes
 
 
 def exceptions(name: str, kinds: Any) -> tuple[type[BaseException], ...]:

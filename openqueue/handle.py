@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
@@ -12,14 +14,14 @@ from asgiref.sync import sync_to_async
 from django.db import connections, transaction
 
 from openqueue.conf import config
-from openqueue.core import cancellation
+from openqueue.core import cancellation, waiting
 from openqueue.errors import RunExpired, TaskFailed, WaitTimeout
 from openqueue.models import Run
 from openqueue.states import FINAL, Status
 
 R = TypeVar("R")
-FIRST_LOOK: Final = 0.01
-LONGEST_LOOK: Final = 0.25
+OWN_LOOK: Final = 2.0
+"""Seconds after which who waits looks as well, whatever the thread that looks for all does."""
 
 
 class RunHandle(Generic[R]):
@@ -27,12 +29,13 @@ class RunHandle(Generic[R]):
 
     __slots__ = ("_row", "created", "id", "queue", "status", "task_id")
 
-    def __init__(self, *, id: UUID, task_id: str, queue: str, status: str) -> None:
+    def __init__(self, *, id: UUID, task_id: str, queue: str, status: str, created: bool = True) -> None:
         self.id = id
         self.task_id = task_id
         self.queue = queue
         self.status = status
-        self.created = True
+        self.created = created
+        """False: its like had been triggered already, and this is that run."""
         self._row: Run | None = None
 
     def __repr__(self) -> str:
@@ -104,16 +107,22 @@ class RunHandle(Generic[R]):
                 "run.wait() inside atomic() would wait for a run that nobody can see before the commit. "
                 "Leave the block first."
             )
-        looks = Looks(timeout)
+        patience = Patience(timeout)
         while self.refresh().status not in FINAL:
-            time.sleep(looks.pause())
+            ended = threading.Event()
+            with waiting.looker.waiting(self.id, ended.set):
+                ended.wait(patience.left())
         return self.outcome()
 
     async def aresult(self, timeout: float | None = None) -> R:  # the twin of `wait`
         """Wait as `wait` does without blocking the loop (its natural name, ``await``, is a word of Python)."""
-        looks = Looks(timeout)
+        patience = Patience(timeout)
+        loop = asyncio.get_running_loop()
         while (await self.arefresh()).status not in FINAL:
-            await asyncio.sleep(looks.pause())
+            ended = asyncio.Event()
+            wake = partial(tell, loop, ended)
+            with waiting.looker.waiting(self.id, wake), suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), patience.left())
         return self.outcome()
 
     def outcome(self) -> R:
@@ -126,15 +135,21 @@ class RunHandle(Generic[R]):
         raise TaskFailed(row.pk, status=row.status, reason=row.reason, error=row.error)
 
 
-class Looks:
-    """The pauses between looks: short at first, then longer, never beyond the timeout."""
+def tell(loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:
+    """Set an event of another thread's loop; nobody waits for it any more where the loop is closed."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(ended.set)
+
+
+class Patience:
+    """How long to wait for the shared look before one of one's own, never beyond the timeout."""
 
     def __init__(self, timeout: float | None) -> None:
         self.until = None if timeout is None else time.monotonic() + timeout
-        self.next = FIRST_LOOK
 
-    def pause(self) -> float:
-        pause, self.next = self.next, min(LONGEST_LOOK, self.next * 1.5)
+    def left(self) -> float:
+        """Return seconds; raise WaitTimeout when there are none."""
+        pause = OWN_LOOK if not waiting.looker.failed else waiting.LONGEST
         if self.until is None:
             return pause
         left = self.until - time.monotonic()

@@ -48,6 +48,11 @@ def uuid7() -> UUID:
     )
 
 
+def made_at(made: UUID) -> float:
+    """Return when an id of `uuid7` was made, by the clock of whoever made it: seconds since 1970."""
+    return (made.int >> 80) / 1000
+
+
 def _seed(millisecond: int) -> int:
     """Start a counter at random, its top bit clear: two million million ids fit before it spills over."""
     return (millisecond << COUNTER_BITS) | (int.from_bytes(os.urandom(6), "big") >> 7)

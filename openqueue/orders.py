@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeVar, cast
+from uuid import UUID
 
 from asgiref.sync import sync_to_async
 
-from openqueue import codec, registry, retry, runtimes, secrets
+from openqueue import codec, limits, payloads, registry, retry, runtimes, secrets
 from openqueue.conf import config, load
 from openqueue.core import trigger as core
+from openqueue.core import uniqueness
 from openqueue.errors import PayloadInvalid, TaskDeclarationError, UnsupportedCapability
 from openqueue.handle import RunHandle
 from openqueue.ids import uuid7
 from openqueue.options import NAMES, Options
 from openqueue.states import Status
 from openqueue.telemetry import otel
-from openqueue.types import NewRun
+from openqueue.types import Debounce, Holder, Key, NewRun
 
 if TYPE_CHECKING:
     from openqueue.declaration import Task
 
 P = ParamSpec("P")
 R = TypeVar("R")
+NOBODY: Final[Mapping[UUID, Holder]] = {}
 
 
 class Order(Generic[P, R]):
@@ -45,7 +47,10 @@ class Order(Generic[P, R]):
             )
         if ("delay" in options) != ("run_at" in options):  # the newer one stands
             options = {"delay": None, "run_at": None} | options
-        return Order(self.task, replace(self.options, **options).checked())
+        changed = replace(self.options, **options).checked()
+        if changed.ordering_key or changed.concurrency_key:
+            self.task.check_keys(changed)
+        return Order(self.task, changed)
 
     def bind(self, *args: P.args, **kwargs: P.kwargs) -> Bound[R]:
         """Return a checked call, to be triggered together with others."""
@@ -81,7 +86,7 @@ class Order(Generic[P, R]):
         payload = self.task.signature.dump(args, dict(kwargs))
         if self.task.secret:
             payload = secrets.seal(payload, fields=self.task.secret)
-        return codec.encode(payload, what="payload", limit=config.payload_limit)
+        return payloads.encode(payload)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,26 +101,71 @@ class Bound(Generic[R]):
         """Create its run."""
         return cast("RunHandle[R]", trigger_one(self))
 
+    def after(self, *calls: Bound[Any] | Branch) -> Branch:
+        """Return a tree for `enqueue_flow`: this call, once all of these have completed."""
+        return Branch(call=self, children=calls)
+
     def new_run(self, *, traceparent: str | None, facts: Facts) -> NewRun:
         """Return the run as it will be written."""
         o = self.options
+        key, ordering = facts.concurrency_key, facts.ordering_key
+        if facts.has_fields:
+            arguments = codec.decode(self.payload)
+            key = key and limits.fill("concurrency_key", key, arguments)
+            ordering = ordering and limits.fill("ordering_key", ordering, arguments)
+        if o.debounce is not None:
+            payloads.refuse_stored(self.payload, why="a debounced run keeps its payload in its row")
+        run = uuid7()
         return NewRun(
-            id=uuid7(),
+            id=run,
             task_id=self.task.id,
             queue=o.queue,
             runtime=facts.runtime,
-            payload=self.payload,
+            payload=payloads.kept(self.payload, run=run),
             priority=o.priority,
             max_attempts=o.max_attempts,
-            delay=cast(float, o.delay or 0.0),
+            delay=cast(float, o.debounce or o.delay or 0.0),
             run_at=o.run_at,
             ttl=cast("float | None", o.ttl),
-            head_start=facts.head_start,
+            # what is due later nobody publishes on commit
+            head_start=0.0 if core.is_later(o.debounce or o.delay, o.run_at) else facts.head_start,
             meta=facts.meta,
             tags=facts.tags,
             options=facts.options,
             traceparent=traceparent,
+            concurrency_key=key,
+            ordering_key=ordering,
+            dedupe_key=o.dedupe_key,
         )
+
+    def key(self, run: NewRun) -> Key | None:
+        """Return the key that the run wants for itself."""
+        o: Any = self.options  # durations are checked: seconds
+        if o.dedupe_key is None:
+            return None
+        debounce = None
+        if o.debounce is not None:
+            debounce = Debounce(
+                run.payload, run.delay, o.debounce_max, run.ttl, run.meta, run.tags, run.head_start
+            )
+        scope = uniqueness.scope(o.dedupe_scope, task_id=run.task_id, queue=run.queue)
+        return Key(
+            uniqueness.digest(scope, o.dedupe_key),
+            scope,
+            o.dedupe_key,
+            run.id,
+            window=o.dedupe_window or 0.0,
+            until_start=o.dedupe_until == "start" or debounce is not None,
+            debounce=debounce,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Branch:
+    """A call that waits for others: `enqueue_flow` makes a flow of it."""
+
+    call: Bound[Any]
+    children: Sequence[Bound[Any] | Branch]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +177,10 @@ class Facts:
     meta: str | None
     tags: str | None
     options: str | None
+    concurrency_key: str | None
+    ordering_key: str | None
+    has_fields: bool
+    """The keys are made of the arguments of each run."""
 
     @classmethod
     def usual(cls, task: Task[Any, Any], options: Options) -> Facts:
@@ -141,6 +195,11 @@ class Facts:
     @classmethod
     def of(cls, task: Task[Any, Any], options: Options) -> Facts:
         runtime = config.runtime_of(options.queue).alias
+        if options.debounce is not None and options.dedupe_key is None:
+            raise TaskDeclarationError(
+                "debounce= needs a dedupe_key= that says which triggers belong together, as in "
+                '.using(dedupe_key="report:7").trigger(...)'
+            )
         if options.priority and not runtimes.get(runtime).capabilities.priorities:
             raise UnsupportedCapability(
                 f"priority={options.priority}, but the runtime of queue {options.queue!r} knows no priorities. "
@@ -151,13 +210,21 @@ class Facts:
             changed["timeout"] = options.timeout
         if options.backoff is not task.options.backoff:
             changed["backoff"] = retry.Backoff.of(cast(Any, options.backoff)).to_json()
+        if options.dedupe_key is not None:
+            terms = {"scope": options.dedupe_scope, "until": options.dedupe_until or "end"}
+            if terms != uniqueness.USUAL:
+                changed["dedupe"] = terms  # an operator's retry takes the key again
         limit = config.payload_limit
+        key = options.concurrency_key or (f"{limits.TASK}{task.id}" if task.is_limited else None)
         return cls(
             runtime=runtime,
             head_start=core.head_start(runtime),
             meta=codec.encode(dict(options.meta), what="meta", limit=limit) if options.meta else None,
             tags=codec.encode(list(options.tags), what="tags", limit=limit) if options.tags else None,
             options=codec.encode(changed, what="options", limit=limit) if changed else None,
+            concurrency_key=key,
+            ordering_key=options.ordering_key,
+            has_fields=any(brace in f"{options.concurrency_key} {options.ordering_key}" for brace in "{}"),
         )
 
 
@@ -165,8 +232,12 @@ def trigger_one(call: Bound[Any]) -> RunHandle[Any]:
     """Create one run: `trigger_many` without what only many need, since a request waits for it."""
     with otel.producer_span(call.task.id, queue=call.options.queue, count=1):
         run = call.new_run(traceparent=otel.capture(), facts=Facts.usual(call.task, call.options))
-        core.trigger([run], atomic=call.options.atomic)
-    return handle(run)
+        key = call.key(run)
+        if key is None:
+            core.trigger([run], atomic=call.options.atomic)
+            return handle(run)
+        held = core.trigger_unique([run], keys=[key], atomic=call.options.atomic)
+    return handle(run, held=held)
 
 
 def trigger_many(calls: Iterable[Bound[Any]]) -> list[RunHandle[Any]]:
@@ -182,21 +253,34 @@ def trigger_many(calls: Iterable[Bound[Any]]) -> list[RunHandle[Any]]:
     with otel.producer_span(bound[0].task.id, queue=bound[0].options.queue, count=len(bound)):
         traceparent = otel.capture()
         facts: dict[tuple[int, int], Facts] = {}
-        runs = []
+        runs, keys = [], []
         for call in bound:
             key = (id(call.task), id(call.options))
             if key not in facts:
                 facts[key] = Facts.usual(call.task, call.options)
             runs.append(call.new_run(traceparent=traceparent, facts=facts[key]))
-        core.trigger(runs, atomic=all(call.options.atomic for call in bound))
-    return [handle(run) for run in runs]
+            if (unique := call.key(runs[-1])) is not None:
+                keys.append(unique)
+        atomic = all(call.options.atomic for call in bound)
+        if not keys:
+            core.trigger(runs, atomic=atomic)
+            return [handle(run) for run in runs]
+        held = core.trigger_unique(runs, keys=keys, atomic=atomic)
+    return [handle(run, held=held) for run in runs]
 
 
-def handle(run: NewRun) -> RunHandle[Any]:
-    """Return the hold on a run that was just created."""
-    later = run.delay > 0 or (run.run_at is not None and run.run_at > datetime.now(UTC))
-    status = Status.SCHEDULED if later else Status.QUEUED
-    return RunHandle(id=run.id, task_id=run.task_id, queue=run.queue, status=status)
+def handle(run: NewRun, *, held: Mapping[UUID, Holder] = NOBODY) -> RunHandle[Any]:
+    """Return the hold on a run that was just created, or on the one that has its key."""
+    holder = held.get(run.id)
+    if holder is None:
+        return RunHandle(id=run.id, task_id=run.task_id, queue=run.queue, status=core.status_of(run))
+    return RunHandle(
+        id=holder.run_id,
+        task_id=holder.task_id,
+        queue=holder.queue,
+        status=holder.status or Status.QUEUED,
+        created=False,
+    )
 
 
 def trigger(task_id: str, payload: Mapping[str, Any] | None = None, **options: Any) -> RunHandle[Any]:

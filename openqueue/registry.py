@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Protocol
 
 from openqueue.errors import DuplicateTask, UnknownTask
@@ -19,6 +21,16 @@ class Registered(Protocol):
     def function(self) -> Any: ...
 
 
+class Elsewhere(Protocol):
+    """Knows the tasks whose bodies are not in this code."""
+
+    def one(self, task_id: str) -> Any: ...
+
+    def every(self) -> dict[str, Any]: ...
+
+
+_elsewhere: Elsewhere | None = None
+_memory: ContextVar[dict[str, Any] | None] = ContextVar("openqueue_tasks_elsewhere", default=None)
 _declared: dict[tuple[str, str, str | None], Registered] = {}
 _by_id: dict[str, Registered] = {}
 _indexed = 0
@@ -58,16 +70,50 @@ def index() -> dict[str, Registered]:
     return _by_id
 
 
+def look_elsewhere(rows: Elsewhere) -> None:
+    """Have ids that no code here has looked up there."""
+    global _elsewhere
+    _elsewhere = rows
+
+
 def get(task_id: str) -> Any:
-    """Return the task of an id.
+    """Return the task of an id: of this code, else one that is defined for workers in other languages.
 
     Raises:
-        UnknownTask: no task of this id is registered here.
+        UnknownTask: there is neither.
     """
+    found = find(task_id)
+    if found is None:
+        raise UnknownTask(task_id)
+    return found
+
+
+def find(task_id: str) -> Any:
+    """Return the task of an id, or None."""
+    found = index().get(task_id)
+    if found is not None or _elsewhere is None:
+        return found
+    memory = _memory.get()
+    if memory is None:
+        return _elsewhere.one(task_id)
+    if "" not in memory:  # no task has this id: it says that they were read
+        memory.update(_elsewhere.every(), **{"": None})
+    return memory.get(task_id)
+
+
+def everywhere() -> dict[str, Any]:
+    """Return all tasks by id, those that are defined for workers in other languages among them: one statement."""
+    return (_elsewhere.every() if _elsewhere is not None else {}) | index()
+
+
+@contextmanager
+def remembering() -> Iterator[None]:
+    """Within it, tasks that no code here has are read once, and only if one is asked for: for batches."""
+    mark = _memory.set({})
     try:
-        return index()[task_id]
-    except KeyError:
-        raise UnknownTask(task_id) from None
+        yield
+    finally:
+        _memory.reset(mark)
 
 
 def every() -> Iterator[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hmac
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 ENVELOPE: Final = "$secret"
 """The only key of the object that stands in a payload for an encrypted value."""
 MASK: Final = "[secret]"
+
+HUMP: Final = re.compile(r"([a-z0-9])([A-Z])")
 
 _SHORTEST_INSIDE: Final = 4
 _SALT: Final = b"openqueue.secrets.v1"
@@ -49,6 +52,45 @@ def unseal(payload: Mapping[str, Any], *, fields: Iterable[str]) -> dict[str, An
 def redact(payload: Mapping[str, Any], *, fields: Iterable[str]) -> dict[str, Any]:
     """Return the payload with a mask in place of these fields, encrypted or not."""
     return dict(payload) | {field: MASK for field in fields if field in payload}
+
+
+def veil(value: Any, *, names: tuple[str, ...]) -> Any:
+    """Return a JSON value with a mask in place of what stands, at any depth, under a name that says secret."""
+    if isinstance(value, dict):
+        return {
+            key: MASK if item not in (None, "") and says_secret(key, names=names) else veil(item, names=names)
+            for key, item in value.items()
+        }
+    return [veil(item, names=names) for item in value] if isinstance(value, list) else value
+
+
+def unveil(value: Any, *, old: Any, names: tuple[str, ...]) -> Any:
+    """Return a value that somebody edited who saw the old one veiled: a mask that was left stands for what it hid."""
+    if isinstance(value, dict) and isinstance(old, dict):
+        return {
+            key: old[key]
+            if item == MASK and key in old and says_secret(key, names=names)
+            else unveil(item, old=old.get(key), names=names)
+            for key, item in value.items()
+        }
+    if isinstance(value, list) and isinstance(old, list):
+        return [
+            unveil(item, old=old[at] if at < len(old) else None, names=names) for at, item in enumerate(value)
+        ]
+    return value
+
+
+def says_secret(name: str, *, names: tuple[str, ...]) -> bool:
+    """Tell whether one of these is a word, or some words, of a name: `apiKey`, `X-API-KEY` and `my_api_key` alike."""
+    pattern = _words(names)
+    return (
+        pattern is not None and pattern.search(HUMP.sub(r"\1_\2", name).lower().replace("-", "_")) is not None
+    )
+
+
+@lru_cache(maxsize=8)
+def _words(names: tuple[str, ...]) -> re.Pattern[str] | None:
+    return re.compile(rf"(?:^|_)(?:{'|'.join(map(re.escape, names))})(?:_|$)") if names else None
 
 
 def hide(value: Any, *, payload: Mapping[str, Any], fields: Iterable[str]) -> Any:

@@ -29,10 +29,30 @@ class Reason(StrEnum):
     NON_RETRYABLE = "non_retryable"
     WORKER_LOST = "worker_lost"
     UNKNOWN_TASK = "unknown_task"
+    UNPUBLISHABLE = "unpublishable"
     PAYLOAD_INVALID = "payload_invalid"
     RESULT_INVALID = "result_invalid"
     DEPENDENCY_FAILED = "dependency_failed"
     BY_USER = "by_user"
+    QUEUE_CLOSED = "queue_closed"
+
+
+class Policy(StrEnum):
+    """What becomes of a node when one that it waits for ends without completing."""
+
+    FAIL = "fail"
+    CONTINUE = "continue"
+    BLOCK = "block"
+
+
+class FlowStatus(StrEnum):
+    """How a flow stands."""
+
+    RUNNING = "running"
+    BLOCKED = "blocked"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
 
 
 class Kind(StrEnum):
@@ -52,16 +72,46 @@ class Kind(StrEnum):
     LATE_RESULT_DISCARDED = "late_result_discarded"
     REQUEUED = "requeued"
     CANCEL_REQUESTED = "cancel_requested"
+    MOVED = "moved"
+    PROMOTED = "promoted"
+    PRIORITISED = "prioritised"
+    REPLAYED = "replayed"
+    DUPLICATE = "duplicate"
+    DEBOUNCED = "debounced"
+    UNBLOCKED = "unblocked"
+    STEP = "step"
+    TICK = "tick"
+
+
+class TickOutcome(StrEnum):
+    """What became of one moment at which a schedule was due."""
+
+    RUN = "run"
+    WAITING = "waiting"
+    """For the run before it to end: overlap="queue"."""
+    MISSED = "missed"
+    """Nobody looked in time, and the schedule makes no run of it any more: misfire=."""
+    OUT_OF_WINDOW = "out_of_window"
+    """Missed longer ago than the catch-up window."""
+    OVERLAPPED = "overlapped"
+    """The run before it had not ended: overlap=."""
+    PAUSED = "paused"
+    """It waited for the run before it when the schedule was paused."""
+    FAILED = "failed"
+    """No run could be made of it; the reason says why."""
 
 
 FINAL: Final = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.EXPIRED})
+FLOW_ENDED: Final = frozenset({FlowStatus.COMPLETED, FlowStatus.FAILED, FlowStatus.CANCELLED})
 CLAIMABLE: Final = frozenset({Status.SCHEDULED, Status.QUEUED, Status.RETRYING})
 
 ARROWS: Final[dict[Status, frozenset[Status]]] = {
-    Status.SCHEDULED: frozenset({Status.RUNNING, Status.CANCELLED, Status.EXPIRED, Status.FAILED}),
+    Status.SCHEDULED: frozenset(
+        {Status.QUEUED, Status.RUNNING, Status.CANCELLED, Status.EXPIRED, Status.FAILED}
+    ),
     Status.QUEUED: frozenset({Status.RUNNING, Status.CANCELLED, Status.EXPIRED, Status.FAILED}),
     Status.RETRYING: frozenset({Status.RUNNING, Status.CANCELLED, Status.FAILED}),
-    Status.WAITING: frozenset({Status.QUEUED, Status.FAILED, Status.CANCELLED}),
+    Status.WAITING: frozenset({Status.QUEUED, Status.SCHEDULED, Status.FAILED, Status.CANCELLED}),
     Status.RUNNING: frozenset(
         {Status.COMPLETED, Status.RETRYING, Status.FAILED, Status.CANCELLED, Status.QUEUED}
     ),
@@ -80,8 +130,7 @@ def allowed(before: Status | str, after: Status | str) -> bool:
 
 def mermaid() -> str:
     """Return the table as a Mermaid state diagram (docs/concepts/life-of-a-run.md holds its output)."""
-    lines = ["stateDiagram-v2", "    [*] --> scheduled", "    [*] --> queued"]
-    drawn = [status for status in Status if status != Status.WAITING]
-    lines += [f"    {a} --> {b}" for a in drawn for b in drawn if b in ARROWS[a]]
+    lines = ["stateDiagram-v2", "    [*] --> scheduled", "    [*] --> queued", "    [*] --> waiting"]
+    lines += [f"    {a} --> {b}" for a in Status for b in Status if b in ARROWS[a]]
     lines.extend(f"    {status} --> [*]" for status in Status if status in FINAL)
     return "\n".join(lines) + "\n"

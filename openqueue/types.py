@@ -36,6 +36,85 @@ class NewRun(NamedTuple):
     tags: str | None = None
     options: str | None = None
     traceparent: str | None = None
+    replay_of: UUID | None = None
+    """The past run that this one repeats."""
+    flow_id: UUID | None = None
+    """The flow that it is a node of."""
+    waiting: bool = False
+    """It waits for other nodes of its flow: it is in no outbox until they let it go."""
+    dedupe_key: str | None = None
+    schedule_id: int | None = None
+    """The schedule that made it; ``run_at`` is then its tick, also where that is past."""
+    concurrency_key: str | None = None
+    """What its fleet-wide limit counts by."""
+    ordering_key: str | None = None
+    """One of these at a time, in due order."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Tell whether nothing ties it to anything else."""
+        return self[LINKS:] == UNTIED
+
+
+LINKS: Final = NewRun._fields.index("replay_of")
+UNTIED: Final = (None, None, False, None, None, None, None)
+
+
+class Key(NamedTuple):
+    """A key that a run wants to have for itself."""
+
+    id: UUID
+    """A digest of scope and key."""
+    scope: str
+    key: str
+    run_id: UUID
+    window: float = 0.0
+    """Seconds after the trigger in which it stands although the run has completed."""
+    until_start: bool = False
+    """A run that has started has it no more; otherwise one that has ended."""
+    debounce: Debounce | None = None
+    """What becomes of the run that has it, when that has not started."""
+
+
+class Debounce(NamedTuple):
+    """What a later trigger changes of a run that waits."""
+
+    payload: str
+    delay: float
+    """Seconds from now until it is due."""
+    most: float | None
+    """Seconds after its first trigger at which it is due at the latest."""
+    ttl: float | None
+    meta: str | None
+    tags: str | None
+    head_start: float
+
+
+class Holder(NamedTuple):
+    """The run that has a key."""
+
+    key_id: UUID
+    run_id: UUID
+    task_id: str
+    queue: str
+    status: Status | None
+    """None: retention deleted it."""
+    attempt: int
+    in_window: bool
+    """The key's window is not over."""
+    told: int
+    """How many duplicates its history tells of."""
+
+
+class TickRow(NamedTuple):
+    """One line of a schedule's history, on its way into the database."""
+
+    schedule_id: int
+    tick: datetime
+    until: datetime | None
+    outcome: str
+    run_id: UUID | None = None
+    reason: str = ""
 
 
 class Announcement(NamedTuple):
@@ -49,6 +128,7 @@ class Announcement(NamedTuple):
     runtime: str
     queue: str
     priority: int
+    ordering_key: str | None = None
 
 
 class Claimed(NamedTuple):
@@ -67,6 +147,13 @@ class Claimed(NamedTuple):
     meta: str | None
     options: str | None
     traceparent: str | None
+    flow_id: UUID | None = None
+    dedupe_key: str | None = None
+
+    @property
+    def is_linked(self) -> bool:
+        """Tell whether its end has consequences for others (core/consequences.py)."""
+        return self.flow_id is not None or self.dedupe_key is not None
 
 
 class Deferred(NamedTuple):
@@ -91,9 +178,14 @@ class ClaimRequest:
     known: Sequence[str]
     """Task ids that this process has registered; a row of another task is deferred."""
     task_rooms: Mapping[str, int] = field(default_factory=dict)
-    """How many more of each task that is limited in this process; messages beyond are deferred."""
+    """How many more of each task that is limited in this process; messages beyond are deferred, due rows left."""
+    in_order: bool = False
+    """Due rows: the first queue gives all it has before the next is asked. Otherwise they are merged by priority."""
     queue_rooms: Mapping[str, int] = field(default_factory=dict)
     """The same by queue."""
+
+    announced: bool = False
+    """Due rows: also those that a broker carries or is about to. For workers that no broker reaches (decision 0036)."""
 
     @property
     def free(self) -> list[str]:
@@ -133,6 +225,17 @@ class Outcome(NamedTuple):
     """Settled by the worker that holds the claim (its token goes into the event)."""
     attempt: int | None = None
     """Its number, for the event of a result that comes too late."""
+    linked: bool = True
+    """Its end may have consequences for others; False where the claim told that it has none."""
+    written: bool = False
+    """It is settled: the body did that in a transaction of its own, which has committed."""
+
+    def become(self, kind: str) -> Outcome:
+        """Return what was accepted of this attempt before, if that was of another kind."""
+        if kind == Kind.RELEASED != self.kind:
+            return self._replace(status=Status.QUEUED)
+        known = kind in Status._value2member_map_
+        return self._replace(status=Status(kind)) if known and kind != self.kind else self
 
 
 class Settled(NamedTuple):
@@ -141,6 +244,8 @@ class Settled(NamedTuple):
     run_id: UUID
     token: UUID
     status: Status
+    limits: tuple[str, ...] = ()
+    """The fleet-wide limits that may have room by it."""
 
 
 class Held(NamedTuple):
@@ -149,6 +254,16 @@ class Held(NamedTuple):
     run_id: UUID
     token: UUID
     cancel_requested: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What a worker takes of its host's memory, with its children."""
+
+    resident: int
+    """Bytes, now."""
+    history: Sequence[tuple[int, int]] | None = None
+    """Minutes since 1970 UTC by the worker's clock, each with its most bytes, oldest first; None: as told last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +287,10 @@ class Incarnation:
     queues: Sequence[str]
     tasks: Sequence[str] = ()
     slots: int
+    release: str = ""
+    """The project's own."""
+    command: str = ""
+    """What the process was told in its incarnation before, and still follows."""
 
 
 class LogLine(NamedTuple):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class OpenQueueWorkbenchConfig(AppConfig):
-    """Shows runs, queues and workers inside the admin."""
+    """Shows and steers runs, queues and workers inside the admin."""
 
     name = "openqueue_workbench"
     label = "openqueue_workbench"
-    verbose_name = "OpenQueue"
+    verbose_name = _("OpenQueue Workbench")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
 from typing import Any, ClassVar, Final
 
 from django.contrib import admin
@@ -81,6 +80,10 @@ class LookOnly(admin.ModelAdmin):  # type: ignore[type-arg]  # any model
         """Refuse."""
         return False
 
+    def get_model_perms(self, request: HttpRequest) -> dict[str, bool]:
+        """Keep the tables out of the sidebar, which has the pages; the page of the runtimes' health leads to them."""
+        return {}
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Read from the database that holds OpenQueue's tables."""
         return super().get_queryset(request).using(config.database)
@@ -121,8 +124,3 @@ def pretty(value: Any) -> SafeString | str:
     if value is None:
         return "-"
     return format_html("<pre>{}</pre>", json.dumps(value, indent=2, ensure_ascii=False))
-
-
-def after(seconds: float) -> str:
-    """Return a distance in time."""
-    return f"+{seconds:.3f} s" if seconds < 60 else f"+{timedelta(seconds=round(seconds))}"

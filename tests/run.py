@@ -14,8 +14,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
@@ -24,31 +25,24 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tests.servers.installed import (  # noqa: E402 -- the line above makes it importable
-    HOW_TO_GET_POSTGRESQL,
-    postgresql_binaries,
+    mariadb_version,
     postgresql_version,
 )
+from tests.servers.supply import apt, bring  # noqa: E402
 
 HOME = ROOT / ".venv-tests"
 TOOLS = "tox>=4.25 tox-uv>=1.25"
 ONCE = ("lint", "types", "imports", "migrations", "house", "package", "docs")
 DJANGO = {"3.11": "5.2", "3.12": "6.0", "3.13": "6.1"}
-TIME_LIMIT = 20 * 60
+CONTRACTS = ("memory", "rabbitmq", "kafka", "redis", "broker")
+"""Runtimes whose contract takes long; which database is behind one, and which Python, changes little."""
+TIME_LIMIT = 55 * 60
+NO_PYTHON = "no Python"
+HEAVY = {"crash": "crash", "browser": "a browser", "load": "scale and bench"}
+"""Kinds of slow cells. Crash and browser tests mostly wait, so they run beside the quick cells; load runs alone."""
+running: set[subprocess.Popen[bytes]] = set()
+stopping = threading.Event()
 CI = os.environ.get("CI", "").lower() not in {"", "0", "false"}
-
-# Debian's package would make and start a server of its own on the usual port, which nobody asked for.
-APT = """
-set -e
-export DEBIAN_FRONTEND=noninteractive
-apt-get update -q
-case "$*" in *postgresql*)
-    apt-get install -y -q --no-install-recommends postgresql-common
-    mkdir -p /etc/postgresql-common/createcluster.d
-    echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.d/openqueue-tests.conf
-    trap 'rm -f /etc/postgresql-common/createcluster.d/openqueue-tests.conf' EXIT
-esac
-apt-get install -y -q --no-install-recommends "$@"
-"""
 
 
 @dataclass
@@ -61,6 +55,8 @@ class Cell:
     failed: int = 0
     skipped: int = 0
     seconds: float = 0.0
+    left_out: str = ""
+    """Marks of tests that other cells run for it."""
     output: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -74,17 +70,28 @@ def main() -> int:
     pythons = interpreters()
     say(f"interpreters: {', '.join(pythons) or 'none between 3.11 and 3.13'}")
     cells = chosen(options, list(pythons))
-    if any("postgresql" in cell.name for cell in cells):
-        bring_postgresql(cells)
+    servers = bring([cell.name for cell in cells], say)
+    for cell in cells:
+        cell.missing = cell.missing or next((how for name, how in servers.items() if name in cell.name), "")
     tox = bring_tox()
     folders = [str(Path(python).parent) for python in pythons.values()]
     os.environ["PATH"] = os.pathsep.join([*folders, os.environ.get("PATH", os.defpath)])
     os.environ["UV_PYTHON_DOWNLOADS"] = "never"
     os.environ["OPENQUEUE_TEST_PYTHON"] = f"python{max(pythons, default='3')}"
     began = time.monotonic()
-    for cell in cells:
-        if not cell.missing:
-            run(cell, tox, options.arguments)
+    here = [cell for cell in cells if not cell.missing]
+    if len(here) > 1:
+        say("making the cells")
+        making = [*tox, "--notest", "-e", ",".join(cell.name for cell in here)]
+        if finish(making, HOME / "output" / "cells.log") == 0:
+            tox.append("--skip-pkg-install")  # lanes must not make the package at the same time
+    beside = [cell for cell in here if cell.name.endswith(("-crash", "-browser"))]
+    alone = [cell for cell in here if cell.name.endswith("-load")]
+    first = [cell for cell in here if cell not in beside and cell not in alone]
+    for cell in here:
+        cell.left_out = elsewhere(cell, here)
+    for lanes in ((first, beside), (alone,)):
+        run_lanes(lanes, lambda cell: run(cell, tox, options.arguments))
     return close(cells, pythons, time.monotonic() - began)
 
 
@@ -130,20 +137,39 @@ def chosen(options: argparse.Namespace, versions: list[str]) -> list[Cell]:
         return [Cell(f"{newest}-sqlite")]
     cells = [Cell(name) for name in ONCE]
     for version, name in reversed(matrix.items()):
-        missing = "" if version in versions else f"no Python {version} here"
-        # In between, one database is enough: the oldest and the newest run on both.
-        databases = ("sqlite", "postgresql") if version in {versions[0], versions[-1]} else ("postgresql",)
+        missing = "" if version in versions else f"{NO_PYTHON} {version} here"
+        # The oldest and the newest run on both of these; the one in between has the third database to itself.
+        databases = ("sqlite", "postgresql") if version in {versions[0], versions[-1]} else ("mariadb",)
         cells += [Cell(f"{name}-{database}", missing) for database in databases]
-    return cells + [Cell(f"{newest}-{database}-heavy") for database in ("sqlite", "postgresql")]
+    # The longest first: its lane is the one that the other waits for.
+    heavy = [(name, kind) for kind in HEAVY for name in ("postgresql", "mariadb", "sqlite")]
+    return cells + [
+        Cell(f"{newest}-{name}-{kind}") for name, kind in heavy if kind != "browser" or name == "postgresql"
+    ]
 
 
-def bring_postgresql(cells: list[Cell]) -> None:
-    if postgresql_binaries() is None:
-        apt("postgresql")
-    if postgresql_binaries() is None:
-        for cell in cells:
-            if "postgresql" in cell.name:
-                cell.missing = HOW_TO_GET_POSTGRESQL
+def elsewhere(cell: Cell, cells: list[Cell]) -> str:
+    """Return the marks of the tests that other cells run for this quick one, with commas.
+
+    The newest Python on PostgreSQL runs everything. Of the rest, each runs what it adds: the contract of one runtime,
+    what concerns its database unless another has it too, and what concerns its Python unless another has that too.
+    """
+    quick = [one.name for one in cells if one.name.startswith("py") and one.name.count("-") == 2]
+    full = next((name for name in quick if name.endswith("-postgresql")), None)
+    if full is None or cell.name == full or cell.name not in quick:
+        return ""
+    python, _, database = cell.name.split("-")
+    others = [name for name in quick if name != full]
+    left = {"once"}
+    left |= {f"contract:{name}" for name in CONTRACTS} - {
+        f"contract:{name}" for name in CONTRACTS[others.index(cell.name) :: len(others)]
+    }
+    same_database = [name for name in quick if name.endswith(f"-{database}")]
+    if full in same_database or cell.name != same_database[-1]:
+        left.add("each_database")
+    if full in same_database and any(one != cell.name and one.startswith(f"{python}-") for one in quick):
+        left.add("either")
+    return ",".join(sorted(left))
 
 
 def bring_tox() -> list[str]:
@@ -152,7 +178,7 @@ def bring_tox() -> list[str]:
     if not answers(python) or not stamp.exists() or stamp.read_text() != TOOLS:
         say(f"making {HOME.name}")
         if subprocess.run([sys.executable, "-m", "venv", HOME], check=False).returncode:
-            apt("python3-venv")
+            apt("python3-venv", say=say)
             subprocess.run([sys.executable, "-m", "venv", "--clear", HOME], check=True)
             (HOME / "output").mkdir()
         pip = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
@@ -172,27 +198,44 @@ def uv_works(python: Path) -> bool:
     return subprocess.run(ask, **quiet).returncode == 0
 
 
-def apt(package: str) -> None:
-    root = os.geteuid() == 0
-    sudo = ["sudo"] if sys.stdin.isatty() else ["sudo", "-n"]
-    say(f"installing {package} with apt{'' if root else ' through sudo'}")
-    command = [*([] if root else sudo), "sh", "-c", APT, "apt", package]
+def run_lanes(lanes: tuple[list[Cell], ...], one: Callable[[Cell], None]) -> None:
+    """Run the cells of each lane one by one, the lanes side by side. Who is through takes the last of the others."""
+    left = [list(lane) for lane in lanes]
+    taking = threading.Lock()
+
+    def take(own: list[Cell]) -> Cell | None:
+        with taking:
+            if own:
+                return own.pop(0)
+            return next((other.pop() for other in left if other), None)
+
+    def work(own: list[Cell]) -> None:
+        while not stopping.is_set() and (cell := take(own)) is not None:
+            one(cell)
+
+    threads = [threading.Thread(target=work, args=[lane]) for lane in left]
+    for thread in threads:
+        thread.start()
     try:
-        stdin = None if sys.stdin.isatty() else subprocess.DEVNULL
-        installed = subprocess.run(command, stdin=stdin, check=False)
-    except FileNotFoundError:
-        say(f"cannot: there is no {command[0]} here")
-        return
-    if installed.returncode:
-        say(f"could not install it; as root: apt-get install {package}")
+        for thread in threads:
+            thread.join()
+    except KeyboardInterrupt:
+        stopping.set()
+        for process in [*running]:
+            end(process)
+        raise
 
 
 def run(cell: Cell, tox: list[str], arguments: list[str]) -> None:
+    """Run one cell and read what its tests said."""
     report = cell.output.with_suffix(".xml")
     report.unlink(missing_ok=True)
     began = time.monotonic()
     command = [*tox, "-e", cell.name, *(["--", *arguments] if arguments else [])]
-    code = finish(command, cell.output, {**os.environ, "OPENQUEUE_TEST_REPORT": str(report)})
+    more = {"OPENQUEUE_TEST_REPORT": str(report), "OPENQUEUE_TEST_ELSEWHERE": cell.left_out}
+    code = finish(command, cell.output, more)
+    if stopping.is_set():
+        return
     cell.seconds = time.monotonic() - began
     if report.exists():
         for suite in ElementTree.parse(report).iter("testsuite"):
@@ -206,17 +249,25 @@ def run(cell: Cell, tox: list[str], arguments: list[str]) -> None:
         cell.failed = 1  # it broke before, beside or without a test
     counted = f"{cell.passed:5} passed {cell.failed:4} failed"
     say(f"{cell.name:34} {counted} {cell.seconds:7.1f} s" + ("  FAILED" if cell.failed else ""))
+    if cell.left_out:
+        say(f"  left to other cells: {cell.left_out.replace(',', ', ')}")
+    said = cell.output.read_text(errors="replace")
+    for again in sorted({line for line in said.splitlines() if line.startswith("RERUN ")}):
+        say(f"  tried again: {again.removeprefix('RERUN ')}")
     if cell.failed:
-        print(cell.output.read_text(errors="replace")[-60_000:], flush=True)
+        print(said[-60_000:], flush=True)
 
 
-def finish(command: list[str], output: Path, environment: dict[str, str]) -> int:
+def finish(command: list[str], output: Path, more: Mapping[str, str] = {}) -> int:
     """Run to its end, or to the time limit, in a group of its own, so that nothing of it stays behind."""
     with output.open("w") as log:
         process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            command, cwd=ROOT, env={**os.environ, **more}, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             start_new_session=True,
         )  # fmt: skip
+        running.add(process)
+        if stopping.is_set():
+            end(process)
         try:
             return process.wait(timeout=TIME_LIMIT)
         except subprocess.TimeoutExpired:
@@ -226,6 +277,8 @@ def finish(command: list[str], output: Path, environment: dict[str, str]) -> int
         except KeyboardInterrupt:
             end(process)
             raise
+        finally:
+            running.discard(process)
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
@@ -245,10 +298,12 @@ def close(cells: list[Cell], pythons: dict[str, str], seconds: float) -> int:
     for cell in missing:
         say(f"{cell.name:34} not run: {cell.missing}")
     # A missing interpreter is the machine's choice; a missing server would let CI be green for nothing.
-    failed += sum(CI and cell.missing == HOW_TO_GET_POSTGRESQL for cell in missing)
+    failed += sum(CI and not cell.missing.startswith(NO_PYTHON) for cell in missing)
     failed += passed == 0 and failed == 0
     red = [cell.name for cell in ran if cell.failed]
     sentence = [f"Ran {'; '.join(described(ran, pythons)) or 'nothing'}"]
+    shares = [cell.name for cell in ran if cell.left_out]
+    sentence += [f"only what others do not run: {', '.join(shares)}"] if shares else []
     sentence += [f"not run: {', '.join(cell.name for cell in missing)}"] if missing else []
     sentence += [f"red: {', '.join(red)}"] if red else []
     say(f"{' -- '.join(sentence)} -- {passed} passed, {failed} failed in {seconds:.0f} s.")
@@ -258,15 +313,19 @@ def close(cells: list[Cell], pythons: dict[str, str], seconds: float) -> int:
 
 def described(cells: list[Cell], pythons: dict[str, str]) -> Iterator[str]:
     """Yield `Python 3.13 x Django 6.1 x SQLite and PostgreSQL 15.18` for each, then what ran once."""
-    names = {"sqlite": "SQLite", "postgresql": f"PostgreSQL {postgresql_version()}"}
+    names = {
+        "sqlite": "SQLite",
+        "postgresql": f"PostgreSQL {postgresql_version()}",
+        "mariadb": f"MariaDB {mariadb_version()}",
+    }
     for version, django in DJANGO.items():
         prefix = f"py{version}-django{django}".replace(".", "")
         kinds = [cell.name.removeprefix(prefix + "-") for cell in cells if cell.name.startswith(prefix)]
         if kinds:
             databases = [
-                label + (" with crash, scale and bench" if f"{kind}-heavy" in kinds else "")
-                for kind, label in names.items()
-                if kind in kinds or f"{kind}-heavy" in kinds
+                " with ".join([label, *(told for heavy, told in HEAVY.items() if f"{name}-{heavy}" in kinds)])
+                for name, label in names.items()
+                if any(kind.split("-")[0] == name for kind in kinds)
             ]
             yield f"Python {version} x Django {django} x {' and '.join(databases)}"
     once = [cell.name for cell in cells if not cell.name.startswith("py")]

@@ -18,6 +18,7 @@ USE_TZ = True
 TIME_ZONE = "Europe/Berlin"  # not UTC, so that a moment without its zone shows
 ROOT_URLCONF = "tests.urls"
 STATIC_URL = "static/"
+MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}  # of Django 6.1 and later
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
@@ -33,6 +34,7 @@ INSTALLED_APPS = [
     "tests.app",
     "shop",
 ]
+TASKS = {"default": {"BACKEND": "openqueue.contrib.django_tasks.OpenQueueBackend", "QUEUES": []}}
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -61,3 +63,4 @@ DATABASES = databases.of(os.environ.get("OPENQUEUE_TEST_DATABASE", "sqlite"))
 # A process that a test starts works with that test's settings.
 if "OPENQUEUE_TEST_SETTINGS" in os.environ:
     OPENQUEUE = json.loads(os.environ["OPENQUEUE_TEST_SETTINGS"])
+    SHOP_PRIORITIES = "KafkaRuntime" not in os.environ["OPENQUEUE_TEST_SETTINGS"]

@@ -35,6 +35,12 @@ OPENQUEUE = {
     "NAMESPACE": "shop",
     "SHUTDOWN_GRACE": 3,  # no payment needs longer, and Ctrl-C should feel like Ctrl-C
 }
+if redis_url := os.environ.get("OPENQUEUE_REDIS_URL"):
+    OPENQUEUE["REDIS"] = redis_url  # every queue on Redis; without it the database carries them
+if kafka_brokers := os.environ.get("OPENQUEUE_KAFKA_BROKERS"):
+    OPENQUEUE["KAFKA"] = kafka_brokers  # every queue on Kafka, such as 127.0.0.1:9092
+if rabbitmq_url := os.environ.get("OPENQUEUE_RABBITMQ_URL"):
+    OPENQUEUE["RABBITMQ"] = rabbitmq_url
 
 DATABASES = {
     "default": database.from_url(os.environ.get("DATABASE_URL", ""), default=VAR_DIR / "shop.sqlite3")
@@ -44,6 +50,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",  # in the reader's language, as the browser asks for it
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -70,6 +77,7 @@ TEMPLATES = [
 ]
 
 LANGUAGE_CODE = "en-gb"
+LANGUAGES = [("en-gb", "English"), ("de", "Deutsch")]
 TIME_ZONE = "Europe/Berlin"
 USE_I18N = True
 USE_TZ = True
@@ -90,6 +98,7 @@ else:
     EMAIL_FILE_PATH = MAIL_DIR
 
 # The shop's own settings.
+SHOP_PRIORITIES = "KAFKA" not in OPENQUEUE  # a log is read in its own order
 SHOP_DATA_DIR = BASE_DIR / "data"
 SHOP_INVOICE_DIR = VAR_DIR / "invoices"
 SHOP_PROVIDER_URL = os.environ.get("SHOP_PROVIDER_URL", "http://127.0.0.1:8090")

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.core.mail import send_mail
 from django.db import transaction
 from django.utils import timezone
 
 from openqueue import NonRetryableError, RetryableError, TaskContext, exponential, fixed, task
 from shop import documents, order_file, payment, warehouse
-from shop.models import Invoice, Order, PaymentAttempt, Product
+from shop.models import Customer, Invoice, Order, PaymentAttempt, Product
+from shop.urgency import WHENEVER
 
 
 @task(queue="imports", timeout=120, tags=["import"])
@@ -29,7 +31,7 @@ def import_orders(ctx: TaskContext, file_name: str) -> dict[str, int]:
 
     with transaction.atomic():  # orders and runs: all of them or none, and importing twice adds nothing
         orders = Order.objects.import_rows(rows)
-        later = charge_payment.using(priority=-10)  # whoever buys in the shop meanwhile goes first
+        later = charge_payment.using(priority=WHENEVER)  # whoever buys in the shop meanwhile goes first
         later.trigger_many([{"order_id": order.pk} for order in orders])
     ctx.logger.info("orders imported", extra={"file": file_name, "orders": len(orders)})
     return {"read": len(rows), "imported": len(orders)}
@@ -119,12 +121,13 @@ class Reconciliation:
     differing: list[str] = field(default_factory=list)
 
 
-@task(queue="reports", max_attempts=2, timeout=600, priority=-10, tags=["billing"])
+@task(queue="reports", max_attempts=2, timeout=600, priority=WHENEVER, tags=["billing"])
 def reconcile_payments(ctx: TaskContext, since: date | None = None) -> Reconciliation:
     """Ask the provider about every paid order; long, so it reports progress and heeds a cancellation."""
     paid = Order.objects.filter(status=Order.Status.PAID)
     if since:
-        paid = paid.filter(placed_at__date__gte=since)
+        midnight = timezone.make_aware(datetime.combine(since, time.min))
+        paid = paid.filter(placed_at__gte=midnight)
     orders = list(paid.only("number", "total"))
     result = Reconciliation(checked=len(orders))
     for count, order in enumerate(orders, start=1):
@@ -137,3 +140,50 @@ def reconcile_payments(ctx: TaskContext, since: date | None = None) -> Reconcili
         ctx.progress(100 * count / len(orders), f"{count} of {len(orders)} compared")
     ctx.logger.info("payments compared", extra={"orders": len(orders), "missing": len(result.missing)})
     return result
+
+
+@task(queue="stock", max_attempts=4, backoff=fixed(1), tags=["fulfilment"])
+def pick_articles(ctx: TaskContext, order_id: int) -> dict[str, int]:
+    """Take each article off its shelf, a step each: what is in the basket is not taken twice."""
+    basket: dict[str, int] = {}
+    for line in Order.objects.get(pk=order_id).lines.select_related("product"):
+        basket[line.product.sku] = ctx.step(f"take {line.product.sku}", lambda line=line: line.quantity)
+    return basket
+
+
+@task(queue="stock", tags=["fulfilment"])
+def ship_order(ctx: TaskContext, order_id: int) -> str:
+    """Hand the parcel over; runs once the order is paid and picked, and reads both results."""
+    paid, basket = ctx.flow.result("charge"), ctx.flow.result("pick")
+    return f"{sum(basket.values())} articles of {paid['order']}, paid by {paid['reference']}"
+
+
+@task(queue="stock", tags=["fulfilment"])
+def put_back(ctx: TaskContext) -> dict[str, int]:
+    """Put what was picked for an order that is not shipped back on its shelves."""
+    node = ctx.flow.handle.nodes["pick"]
+    return node.result if node.status == "completed" else {}
+
+
+@task(queue="reports", cron="30 2 * * *", timezone="Europe/Berlin", tags=["report"])
+def report_sales(ctx: TaskContext, day: date | None = None) -> dict[str, Any]:
+    """Each night, the figures of the day before: of the night that this run stands for, however late it comes."""
+    if day is None:
+        tick = datetime.fromisoformat(ctx.meta["tick"]) if "tick" in ctx.meta else timezone.now()
+        day = timezone.localdate(tick) - timedelta(days=1)
+    midnight = timezone.make_aware(datetime.combine(day, time.min))
+    orders = Order.objects.filter(placed_at__gte=midnight, placed_at__lt=midnight + timedelta(days=1))
+    figures = orders.counts()
+    ctx.logger.info("sales", extra={"day": str(day), "revenue": str(figures["revenue"])})
+    return {"day": day.isoformat(), "placed": figures["placed"], "paid": figures["paid"]}
+
+
+@task(queue="email", max_attempts=5, timeout=30, tags=["digest"])
+def send_digest(ctx: TaskContext, customer_id: int) -> dict[str, int]:
+    """What a customer ordered in the last seven days; each customer has a schedule (see digests.py)."""
+    customer = Customer.objects.get(pk=customer_id)
+    week = timezone.now() - timedelta(days=7)
+    orders = list(customer.orders.filter(placed_at__gte=week).values_list("number", flat=True))
+    if orders:
+        send_mail("Your week", f"You ordered: {', '.join(orders)}", None, [customer.email])
+    return {"orders": len(orders)}

@@ -12,12 +12,12 @@ from django.views.decorators.http import require_POST, require_safe
 from shop.checkout import buy
 from shop.forms import OrderForm
 from shop.models import Invoice, Order
+from shop.urgency import AT_ONCE
 
 if TYPE_CHECKING:
     from django.http import HttpResponseBase
 
 SHOWN = 12
-AT_ONCE = 10  # the priority of a customer who is looking at the screen
 
 
 @require_safe

@@ -41,12 +41,17 @@ def describe(error: BaseException) -> dict[str, Any]:
         notes = "\n".join(_notes(error))
     except Exception as second:
         lines = lines or f"(its traceback could not be made: {_name(second)})"
+    return fit(name, message, traceback=lines, notes=notes)
+
+
+def fit(name: str, message: str, *, traceback: str = "", notes: str = "") -> dict[str, Any]:
+    """Return the description of an error, of whatever language, within ERROR_LIMIT."""
     room = _TRACEBACK_LIMIT
     while True:
         described = {
-            "type": name,
+            "type": clip(name, limit=256),
             "message": clip(message, limit=room // 3),
-            "traceback": clip(lines, limit=room),
+            "traceback": clip(traceback, limit=room),
         }
         if notes:
             described["notes"] = clip(notes, limit=room // 10)

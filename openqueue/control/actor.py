@@ -16,11 +16,15 @@ class Actor:
     """The person or program that an operator's act is recorded under."""
 
     name: str
+    origin: str = ""
+    """Where the request came from, for the record: an address, and the request's id where there is one."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for a name that the record could not show."""
         if not self.name.strip() or len(self.name) > LONGEST or not self.name.isprintable():
             raise ValueError(f"actor {self.name!r} must be 1 to {LONGEST} printable characters")
+        if len(self.origin) > LONGEST or not self.origin.isprintable():
+            raise ValueError(f"origin {self.origin!r} must be at most {LONGEST} printable characters")
 
     @classmethod
     def of_system(cls) -> Self:

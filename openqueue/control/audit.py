@@ -7,9 +7,10 @@ from typing import Any, Final, NamedTuple
 
 from openqueue.control.actor import Actor
 from openqueue.models import AuditLog
-from openqueue.store import store
+from openqueue.store import journal, store
 
 LONGEST_REASON: Final = 500
+LONGEST_OBJECT: Final = 200
 
 
 class Act(NamedTuple):
@@ -26,8 +27,8 @@ def record(acts: Sequence[Act], *, actor: Actor, reason: str = "") -> None:
     """Append one row an act. Call it in the transaction of the acts, so that none stands without the other."""
     if not acts:
         return
-    at = store().clock(None)
-    AuditLog.objects.using(store().alias).bulk_create(
+    journal.append(
+        store(),
         [
             AuditLog(
                 actor=actor.name,
@@ -36,8 +37,13 @@ def record(acts: Sequence[Act], *, actor: Actor, reason: str = "") -> None:
                 before=act.before,
                 after=act.after,
                 reason=reason[:LONGEST_REASON],
-                at=at,
+                origin=actor.origin,
             )
             for act in acts
-        ]
+        ],
     )
+
+
+def refused(what: str, *, actor: Actor, why: str) -> None:
+    """Append one row about an act that the actor had no right to."""
+    record([Act("refused", what[:LONGEST_OBJECT])], actor=actor, reason=why)

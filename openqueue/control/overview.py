@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error, connections
+from django.db.models import Count, Min
 
 from openqueue import runtimes
 from openqueue.conf import config
-from openqueue.control import findings, queues, workers
+from openqueue.control import findings, queues, sweeps, workers
 from openqueue.control.findings import Finding
 from openqueue.control.queues import QueueFacts
+from openqueue.control.sweeps import SweepFacts
 from openqueue.control.workers import WorkerFacts
-from openqueue.models import Run, Sweep
-from openqueue.states import FINAL
+from openqueue.models import Flow, Run, Schedule
+from openqueue.states import FINAL, FlowStatus
 from openqueue.store import store
+from openqueue.wording import say as _
 
 RECENT: Final = timedelta(hours=1)
 COUNTED: Final = 10_000
@@ -43,16 +46,6 @@ class RuntimeFacts:
     backend: str
     ok: bool
     detail: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SweepFacts:
-    """One kind of sweep that takes turns among processes."""
-
-    name: str
-    last_at: datetime
-    age: float
-    """Seconds since it last ran, anywhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +80,10 @@ def read() -> Overview:
             id="database",
             subject=f"database {alias}",
             message=detail,
-            remedy=f"See that DATABASES[{alias!r}] can be reached and `migrate --database {alias}` was run.",
+            remedy=_(
+                "See that DATABASES[{alias!r}] can be reached and `migrate --database {alias}` was run.",
+                alias=alias,
+            ),
         )
         return Overview(
             healthy=False,
@@ -104,13 +100,15 @@ def _read(carriers: Sequence[RuntimeFacts], found: Sequence[Finding], *, databas
     fleet = workers.read(claims, clock=clock)
     brokers = {r.alias for r in carriers if r.ok and runtimes.get(r.alias).carries_messages}
     lines = queues.read(claims, fleet, brokers=brokers, clock=clock)
-    sweeps = _sweeps(clock)
-    reaped = next((sweep.age for sweep in sweeps if sweep.name == "reap"), None)
+    swept = sweeps.read(clock)
+    reaped = next((sweep.age for sweep in swept if sweep.name == "reap"), None)
     longest_up = max(((clock - w.started_at).total_seconds() for w in fleet if w.is_alive), default=0.0)
     found = [
         *found,
         *(finding for line in lines for finding in findings.of_queue(line)),
         *findings.of_claims(claims, fleet),
+        *findings.of_flows(_blocked()),
+        *_late(clock),
         *findings.of_sweeps(reaped, workers=fleet, longest_up=longest_up),
     ]
     return Overview(
@@ -121,7 +119,7 @@ def _read(carriers: Sequence[RuntimeFacts], found: Sequence[Finding], *, databas
         queues=lines,
         workers=fleet,
         finished_last_hour=_finished(clock),
-        sweeps=sweeps,
+        sweeps=swept,
         findings=found,
     )
 
@@ -144,8 +142,8 @@ def _down(runtime: RuntimeFacts) -> Finding:
     return Finding(
         id="runtime",
         subject=f"runtime {runtime.alias}",
-        message=f"It does not answer: {runtime.detail}",
-        remedy="Nothing is lost: runs wait in the database. Bring the broker back, or mend its OPTIONS.",
+        message=_("It does not answer: {detail}", detail=runtime.detail),
+        remedy=_("Nothing is lost: runs wait in the database. Bring the broker back, or mend its OPTIONS."),
     )
 
 
@@ -155,6 +153,16 @@ def _finished(clock: datetime) -> dict[str, int]:
     return {status.value: recent.filter(outcome=status)[:COUNTED].count() for status in sorted(FINAL)}
 
 
-def _sweeps(clock: datetime) -> list[SweepFacts]:
-    rows = Sweep.objects.using(store().alias).all()
-    return [SweepFacts(name=r.name, last_at=r.last_at, age=(clock - r.last_at).total_seconds()) for r in rows]
+def _blocked() -> list[str]:
+    """Name the flows in which nothing moves any more; by the index of the status."""
+    rows = Flow.objects.using(store().alias).filter(status=FlowStatus.BLOCKED, finished_at__isnull=True)
+    found = rows.values_list("name", "pk")[: findings.BLOCKED_SHOWN]
+    return [f"{name} {pk}" for name, pk in found]
+
+
+def _late(clock: datetime) -> Iterator[Finding]:
+    """Look at schedules that are late, by the index of what is due."""
+    late = Schedule.objects.using(store().alias).filter(next_at__lt=clock - findings.SCHEDULES_LATE)
+    told = late.aggregate(count=Count("pk"), first=Min("next_at"))
+    longest = 0.0 if told["first"] is None else (clock - told["first"]).total_seconds()
+    return findings.of_schedules(told["count"], longest=longest)

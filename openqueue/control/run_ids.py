@@ -11,6 +11,7 @@ from uuid import UUID
 from openqueue.errors import UnclearRun
 from openqueue.models import Run
 from openqueue.store import store
+from openqueue.wording import say as _
 
 DIGITS: Final = 32
 FEWEST: Final = 8
@@ -27,8 +28,12 @@ def bounds(text: str) -> tuple[UUID, UUID]:
     digits = text.strip().lower().replace("-", "")
     if not re.fullmatch(r"[0-9a-f]+", digits) or not FEWEST <= len(digits) <= DIGITS:
         raise UnclearRun(
-            f"{text!r} is no run id. Give the id, or at least its first {FEWEST} hexadecimal characters; "
-            f"`openqueue_runs list` shows them."
+            _(
+                "{text!r} is no run id. Give the id, or at least its first {fewest} hexadecimal "
+                "characters; `openqueue_runs list` shows them.",
+                text=text,
+                fewest=FEWEST,
+            )
         )
     return UUID(digits.ljust(DIGITS, "0")), UUID(digits.ljust(DIGITS, "f"))
 
@@ -50,11 +55,18 @@ def one(text: str) -> UUID:
     near = Run.objects.using(store().alias).filter(pk__gte=lowest, pk__lte=highest).order_by("pk")
     found = list(near.values_list("pk", "task_id")[: SHOWN + 1])
     if not found:
-        raise UnclearRun(f"No run's id begins with {text!r}. Look at `openqueue_runs list`.")
+        raise UnclearRun(_("No run's id begins with {text!r}. Look at `openqueue_runs list`.", text=text))
     if len(found) > 1:
         shown = ", ".join(f"{pk} ({task_id})" for pk, task_id in found[:SHOWN])
-        more = " and more" if len(found) > SHOWN else ""
-        raise UnclearRun(f"{text!r} begins the ids of {shown}{more}. Give more characters.")
+        more = _(" and more") if len(found) > SHOWN else ""
+        raise UnclearRun(
+            _(
+                "{text!r} begins the ids of {shown}{more}. Give more characters.",
+                text=text,
+                shown=shown,
+                more=more,
+            )
+        )
     return found[0][0]
 
 

@@ -1,29 +1,24 @@
-"""Lists of runs: each status is looked for where such runs are, and never by walking all of history."""
+"""Lists of runs as commands ask for them: a search told by options."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
-from uuid import UUID
+from typing import Final
 
-from django.db.models import QuerySet, Value
-from django.db.models.functions import StrIndex
-
-from openqueue import codec
-from openqueue.control import run_facts
 from openqueue.control.run_facts import RunFacts
-from openqueue.control.run_ids import earliest_at
-from openqueue.models import Claim, Outbox, Run
-from openqueue.states import FINAL, Status
-from openqueue.store import store
+from openqueue.control.search.cursors import place
+from openqueue.control.search.grammar import Term, parse
+from openqueue.control.search.pages import Page, found
+from openqueue.control.search.problem import Problem
+from openqueue.control.search.reading import Sought, read
+from openqueue.control.search.walks import CLOCKS_APART, EXAMINED
+from openqueue.states import Status
 
-EXAMINED: Final = 100_000
-"""How far back a search goes whose condition no index serves: this many of the newest runs."""
-CLOCKS_APART: Final = timedelta(minutes=5)
-"""Ids are made by the clocks of application hosts, ``created_at`` by the database's."""
-STATUSES: Final = tuple(status.value for status in Status if status is not Status.WAITING)
+__all__ = ["CLOCKS_APART", "EXAMINED", "STATUSES", "Found", "Page", "Wanted", "find", "page"]
+
+STATUSES: Final = tuple(status.value for status in Status)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,83 +32,60 @@ class Wanted:
     tag: str | None = None
     since: datetime | timedelta | None = None
     """Created since (with a final status: finished since) this moment, or this long ago by the database's clock."""
+    search: str = ""
+    """More conditions, as people write them."""
     limit: int = 50
+    queues: Collection[str] | None = None
+    """The only queues that exist for who asks; None: all."""
+    sees_payloads: bool = True
+    """Who asks may search arguments and errors."""
+
+    @property
+    def terms(self) -> Iterator[Term]:
+        """The options as terms of a search."""
+        told = {"status": self.status, "queue": self.queue, "task": self.task_id, "tag": self.tag}
+        for name, value in told.items():
+            if value:
+                yield Term(name, (value,))
+        if isinstance(self.since, timedelta):
+            yield Term("since", (f"{self.since.total_seconds():.6f}s",))
+        elif self.since is not None:
+            yield Term("since", (self.since.isoformat(),))
+        yield from parse(self.search)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """Runs, newest first; with a final status, last finished first."""
+    """Runs in the order of the status that is wanted (`search.orders`); of all statuses newest first."""
 
     runs: Sequence[RunFacts]
     searched_all: bool
     """False: older runs than the newest EXAMINED were not looked at."""
+    stopped: bool = False
+    """The database took too long."""
+    problems: Sequence[Problem] = ()
+    """Parts of the search that were left out."""
 
 
 def find(wanted: Wanted) -> Found:
-    """Return the runs that fit, in two statements (three where the search has to be bounded)."""
-    since = wanted.since
-    if isinstance(since, timedelta):
-        since = store().clock(None) - since
-    searched_all = True
-    if wanted.status in {Status.QUEUED, Status.SCHEDULED, Status.RETRYING, Status.RUNNING}:
-        ids = _narrowed(_in_place(wanted.status, since), wanted, run="run__").values_list("run_id", flat=True)
-    else:
-        runs = _in_history(wanted.status, since)
-        if wanted.queue or wanted.task_id or wanted.tag:
-            runs, searched_all = _bounded(runs, "finished_at" if wanted.status else "pk")
-        ids = _narrowed(runs, wanted, run="").values_list("pk", flat=True)
-    lines = _read(list(ids[: wanted.limit]))
-    # A run may have moved on between the two statements: it is shown as it stands, or not at all.
-    fitting = [line for line in lines if wanted.status in {None, line.status}]
-    return Found(runs=fitting, searched_all=searched_all)
+    """Return the runs that fit, in two statements for one status, in three or four where its order needs them."""
+    page = found(_sought(wanted), size=wanted.limit)
+    return Found(runs=page.runs, searched_all=page.searched_all, stopped=page.stopped, problems=page.problems)
 
 
-def _in_place(status: str, since: datetime | None) -> QuerySet[Any]:
-    """Unfinished runs: in the outbox, or in a claim."""
-    rows: QuerySet[Any]
-    if status == Status.RUNNING:
-        rows = Claim.objects.using(store().alias).all()
-    elif status == Status.QUEUED:
-        rows = Outbox.objects.using(store().alias).filter(ready=True)
-    else:
-        rows = Outbox.objects.using(store().alias).filter(ready=False, run__status=status)
-    if since is not None:
-        rows = rows.filter(run_id__gte=earliest_at(since - CLOCKS_APART), run__created_at__gte=since)
-    return rows.order_by("-run_id")
+def page(wanted: Wanted, *, at: str = "") -> Page:
+    """Return the runs that fit from a place on, in as many statements as ``find``.
+
+    What is written meanwhile moves no page: a place is a run's own, not a number of rows.
+
+    Raises:
+        ValueError: ``at`` is neither ``older`` nor ``newer`` of a page of the same list.
+    """
+    sought = _sought(wanted)
+    if at and place(sought, at) is None:
+        raise ValueError("This is no place in this list.")
+    return found(sought, size=wanted.limit, at=at)
 
 
-def _in_history(status: str | None, since: datetime | None) -> QuerySet[Any]:
-    """Finished runs of one outcome, by its index; or runs of every status, by their ids."""
-    runs = Run.objects.using(store().alias)
-    if status in FINAL:
-        ended = runs.filter(outcome=status).order_by("-finished_at")
-        return ended if since is None else ended.filter(finished_at__gte=since)
-    newest = runs.order_by("-pk")
-    if since is None:
-        return newest
-    return newest.filter(pk__gte=earliest_at(since - CLOCKS_APART), created_at__gte=since)
-
-
-def _narrowed(rows: QuerySet[Any], wanted: Wanted, *, run: str) -> QuerySet[Any]:
-    """Apply what every place knows (queue, task), and the tag that only the run has."""
-    if wanted.queue:
-        rows = rows.filter(queue=wanted.queue)
-    if wanted.task_id:
-        rows = rows.filter(task_id=wanted.task_id)
-    if wanted.tag:
-        # Tags are a JSON array as text. Not LIKE: it has wildcards, and SQLite's does not know upper from lower case.
-        tag = codec.encode(wanted.tag, what="tag", limit=2**16)
-        rows = rows.alias(tag_at=StrIndex(f"{run}tags", Value(tag))).filter(tag_at__gt=0)
-    return rows
-
-
-def _bounded(rows: QuerySet[Any], column: str) -> tuple[QuerySet[Any], bool]:
-    """Leave off what lies behind the newest EXAMINED rows; say whether that left nothing off."""
-    edge = list(rows.values_list(column, flat=True)[EXAMINED : EXAMINED + 1])
-    return (rows.filter(**{f"{column}__gt": edge[0]}), False) if edge else (rows, True)
-
-
-def _read(ids: Sequence[UUID]) -> list[RunFacts]:
-    rows = Run.objects.using(store().alias).select_related(*run_facts.PLACES).defer(*run_facts.HEAVY)
-    by_id = rows.in_bulk(ids)
-    return [RunFacts.of(by_id[pk]) for pk in ids if pk in by_id]
+def _sought(wanted: Wanted) -> Sought:
+    return read(wanted.terms, sees_payloads=wanted.sees_payloads, queues=wanted.queues)

@@ -1,30 +1,31 @@
-"""Runs: list them, look at one, retry and cancel."""
+"""Runs: look at one; retry, cancel, promote, prioritise and discard them by their ids, on record."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
-from openqueue.control import audit, run_facts
+from django.db import OperationalError
+from django.db.models import QuerySet
+
+from openqueue.control import audit, run_facts, verbs
 from openqueue.control.actor import Actor
 from openqueue.control.audit import Act
 from openqueue.control.run_facts import LogEntry, RunDetail, TimelineEntry
-from openqueue.core import cancellation, transitions
-from openqueue.core.post_commit import announce_on_commit
-from openqueue.core.trigger import head_start
-from openqueue.errors import UnclearRun
+from openqueue.control.verbs import ACTED, Answers
+from openqueue.core import transitions
+from openqueue.errors import RunLocked, UnclearRun, UnsupportedCapability
 from openqueue.models import Run, RunEvent, RunLog
-from openqueue.runtimes.base import Message
 from openqueue.store import store
+from openqueue.store.refusals import is_locked
+from openqueue.wording import say as _
 
 MOST_EVENTS: Final = 500
 MOST_LOGS: Final = 1_000
-REQUEUED, UNFINISHED, MISSING = "requeued", "unfinished", "missing"
-ACTED: Final = frozenset({REQUEUED, cancellation.CANCELLED, cancellation.REQUESTED})
-"""Answers that say that something was done."""
+Does = Callable[[Mapping[UUID, Run]], Answers]
+"""Gets how the runs stand before."""
 
 
 def show(run_id: UUID) -> RunDetail:
@@ -33,27 +34,32 @@ def show(run_id: UUID) -> RunDetail:
     Raises:
         UnclearRun: there is no such run.
     """
-    alias = store().alias
-    run = Run.objects.using(alias).select_related(*run_facts.PLACES).filter(pk=run_id).first()
-    if run is None:
-        raise UnclearRun(f"There is no run {run_id}. It was never committed, or retention deleted it.")
+    run = read(run_id)
     happened, more_happened = timeline(run)
     lines, more_lines = logs(run)
     return RunDetail.of(
-        run,
-        payload=run_facts.shown_payload(run),
-        result=run.result,
-        error=run.error,
-        meta=run.meta or {},
-        options=run.options or {},
-        worker_id=run.worker_id,
-        expires_at=run.expires_at,
-        traceparent=run.traceparent,
-        timeline=happened,
-        timeline_left_off=more_happened,
-        logs=lines,
-        logs_left_off=more_lines,
+        run, timeline=happened, timeline_left_off=more_happened, logs=lines, logs_left_off=more_lines
     )
+
+
+def read(run_id: UUID, *, queues: Collection[str] | None = None) -> Run:
+    """Return the row of one run with its places, in one statement; ``queues``: the only ones that exist.
+
+    Raises:
+        UnclearRun: there is no such run.
+    """
+    run = visible(queues).select_related(*run_facts.PLACES).filter(pk=run_id).first()
+    if run is None:
+        raise UnclearRun(
+            _("There is no run {run_id}. It was never committed, or retention deleted it.", run_id=run_id)
+        )
+    return run
+
+
+def visible(queues: Collection[str] | None) -> QuerySet[Run]:
+    """Return the runs of these queues; None: all runs."""
+    rows = Run.objects.using(store().alias).all()
+    return rows if queues is None else rows.filter(queue__in=queues)
 
 
 def timeline(run: Run) -> tuple[list[TimelineEntry], bool]:
@@ -90,70 +96,101 @@ def logs(run: Run) -> tuple[list[LogEntry], bool]:
     return entries[:MOST_LOGS][::-1], len(entries) > MOST_LOGS
 
 
-def retry(runs: Sequence[UUID], *, actor: Actor, reason: str = "") -> dict[UUID, str]:
-    """Start a new cycle of finished runs; answer `requeued`, `unfinished` or `missing` per run."""
-    return transitions.again(partial(_retry, runs, actor=actor, reason=reason))
+def retry(runs: Sequence[UUID], *, actor: Actor, reason: str = "") -> Answers:
+    """Start a new cycle of ended runs; see `verbs.retry` for the answers, by run.
+
+    This and the other acts raise RunLocked where somebody else's transaction holds one of the runs, after two seconds
+    on PostgreSQL and as long as the session waits elsewhere; nothing is done then.
+
+    Raises:
+        UnsupportedCapability: the settings do not name the runtime of one of them; none is retried.
+    """
+
+    def does(before: Mapping[UUID, Run]) -> Answers:
+        return verbs.retry(runs, actor=actor.name, before=before)
+
+    return _act("run.retry", runs, does, actor=actor, reason=reason)
 
 
-def cancel(runs: Sequence[UUID], *, actor: Actor, reason: str = "") -> dict[UUID, str]:
-    """Cancel runs wherever they are; answer `cancelled`, `requested`, `finished` or `missing` per run."""
-    return transitions.again(partial(_cancel, runs, actor=actor, reason=reason))
+def cancel(runs: Sequence[UUID], *, actor: Actor, reason: str = "") -> Answers:
+    """Cancel runs wherever they are; see `verbs.cancel`."""
+    return _act(
+        "run.cancel", runs, lambda _: verbs.cancel(runs, actor=actor.name), actor=actor, reason=reason
+    )
 
 
-def _retry(runs: Sequence[UUID], *, actor: Actor, reason: str) -> dict[UUID, str]:
-    with store().atomic():
-        rows = _labels(runs)
-        by_runtime: dict[str, list[UUID]] = defaultdict(list)
-        for pk, row in rows.items():
-            if row.is_final:
-                by_runtime[row.runtime].append(pk)
-        answers = dict.fromkeys(runs, MISSING) | dict.fromkeys(rows, UNFINISHED)
-        for runtime, ended in by_runtime.items():
-            places = transitions.requeue(ended, actor=actor.name, head_start=head_start(runtime))
-            announce_on_commit(
-                runtime,
-                [
-                    Message(run, seq, rows[run].task_id, queue, priority=rows[run].priority)
-                    for run, seq, queue, _ in places
-                ],
-            )
-            answers |= {run: REQUEUED for run, *_ in places}
-        _record("run.retry", answers, before=rows, actor=actor, reason=reason)
-    return answers
+def promote(runs: Sequence[UUID], *, actor: Actor, reason: str = "") -> Answers:
+    """Make delayed runs due; see `verbs.promote`."""
+    return _act(
+        "run.promote", runs, lambda _: verbs.promote(runs, actor=actor.name), actor=actor, reason=reason
+    )
 
 
-def _cancel(runs: Sequence[UUID], *, actor: Actor, reason: str) -> dict[UUID, str]:
-    with store().atomic():
-        rows = _labels(runs)
-        found = cancellation.cancel(runs, actor=actor.name)
-        answers = {run: found[run] for run in runs}
-        _record("run.cancel", answers, before=rows, actor=actor, reason=reason)
-    return answers
+def prioritise(runs: Sequence[UUID], *, priority: int, actor: Actor, reason: str = "") -> Answers:
+    """Give runs that wait a priority; see `verbs.prioritise`.
+
+    Raises:
+        PayloadInvalid: no run can have that priority.
+        UnsupportedCapability: the runtime of one of them keeps none; none is changed.
+    """
+    wanted = verbs.checked_priority(priority)
+
+    def does(_: Mapping[UUID, Run]) -> Answers:
+        return verbs.prioritise(runs, priority=wanted, actor=actor.name)
+
+    return _act("run.prioritise", runs, does, actor=actor, reason=reason, told={"priority": wanted})
 
 
-def _labels(runs: Sequence[UUID]) -> dict[UUID, Run]:
-    rows = Run.objects.using(store().alias).filter(pk__in=runs)
-    return {row.pk: row for row in rows.only("task_id", "runtime", "priority", "status", "reason", "attempt")}
+def discard(runs: Sequence[UUID], *, actor: Actor, reason: str = "") -> Answers:
+    """Delete ended runs with their events and logs; see `verbs.discard`. What they were is on record."""
+    return _act("run.discard", runs, lambda _: verbs.discard(runs), actor=actor, reason=reason)
 
 
-def _record(
-    act: str, answers: dict[UUID, str], *, before: dict[UUID, Run], actor: Actor, reason: str
-) -> None:
-    audit.record(
-        [
-            Act(
-                act,
-                f"run {run}",
-                before={
-                    "status": before[run].status,
-                    "reason": before[run].reason,
-                    "attempt": before[run].attempt,
-                },
-                after={"answer": answer},
-            )
+def _act(
+    act: str,
+    runs: Sequence[UUID],
+    does: Does,
+    *,
+    actor: Actor,
+    reason: str,
+    told: Mapping[str, Any] | None = None,
+) -> Answers:
+    try:
+        return transitions.again(
+            partial(_acted, act, runs, does, actor=actor, reason=reason, told=told or {})
+        )
+    except OperationalError as error:
+        if is_locked(error):
+            raise RunLocked from error
+        raise
+
+
+def _acted(
+    act: str, runs: Sequence[UUID], does: Does, *, actor: Actor, reason: str, told: Mapping[str, Any]
+) -> Answers:
+    is_callers = store().connection.in_atomic_block  # then it is the caller's patience, and a savepoint
+    with store().atomic() if is_callers else store().writing():
+        before = verbs.labels(runs)
+        answers = does(before)
+        for run, answer in answers.items():
+            if answer == verbs.UNSUPPORTED:
+                raise UnsupportedCapability(verbs.unsupported(before[run]))
+        acts = [
+            Act(act, f"run {run}", before=_facts(before[run]), after={"answer": answer, **told})
             for run, answer in answers.items()
             if answer in ACTED
-        ],
-        actor=actor,
-        reason=reason,
-    )
+        ]
+        audit.record(acts, actor=actor, reason=reason)
+    return answers
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    """Return what the record keeps of a run; of one that is discarded nothing else will tell."""
+    return {
+        "task_id": run.task_id,
+        "queue": run.queue,
+        "status": run.status,
+        "reason": run.reason,
+        "attempt": run.attempt,
+        "priority": run.priority,
+    }

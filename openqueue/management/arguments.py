@@ -14,6 +14,7 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 
 from openqueue import codec
+from openqueue.conf import NAME
 from openqueue.control.actor import Actor
 
 UNITS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3_600.0, "d": 86_400.0}
@@ -61,6 +62,40 @@ def positive(text: str) -> int:
     if not re.fullmatch(r"0*[1-9]\d{0,8}", text.strip()):
         raise ArgumentTypeError(f"{text!r} must be a whole number above 0.")
     return int(text)
+
+
+def rate(text: str) -> float:
+    """Read so many in a second, minute or hour, 50/s, 600/m, 100/h, as a number a second."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*/\s*([smh])", text.strip().lower())
+    if not found or not float(found[1]):
+        raise ArgumentTypeError(f"{text!r} is no rate. Write 50/s, 600/m or 100/h.")
+    return float(found[1]) / UNITS[found[2]]
+
+
+def whole(text: str) -> int:
+    """Read a whole number, 0 or more."""
+    if not re.fullmatch(r"\d{1,18}", text.strip()):
+        raise ArgumentTypeError(f"{text!r} must be a whole number, 0 or more.")
+    return int(text)
+
+
+def queues(text: str) -> dict[str, int | None]:
+    """Read queue names in their order, each with its weight where it has one: ``mail=3,reports=1``."""
+    found: dict[str, int | None] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, is_weighted, weight = part.partition("=")
+        if not NAME.fullmatch(name):
+            raise ArgumentTypeError(f"{name!r} is no queue name. Write names as in --queues mail,reports.")
+        if name in found:
+            raise ArgumentTypeError(f"{name!r} is named twice. Name each queue once.")
+        if is_weighted and not re.fullmatch(r"0*[1-9]\d{0,3}", weight):
+            raise ArgumentTypeError(
+                f"the weight of {name!r} must be a whole number from 1 to 9999, as in {name}=3."
+            )
+        found[name] = int(weight) if is_weighted else None
+    if not found:
+        raise ArgumentTypeError("names no queue. Leave it out to serve all.")
+    return found
 
 
 def payload(text: str | None, *, path: str | None) -> Mapping[str, Any]:

@@ -7,6 +7,7 @@ from django.db import migrations, models
 
 import openqueue.ids
 import openqueue.models.fields
+import openqueue.models.partial
 
 
 class Migration(migrations.Migration):
@@ -71,6 +72,7 @@ class Migration(migrations.Migration):
                             ("non_retryable", "non_retryable"),
                             ("worker_lost", "worker_lost"),
                             ("unknown_task", "unknown_task"),
+                            ("unpublishable", "unpublishable"),
                             ("payload_invalid", "payload_invalid"),
                             ("result_invalid", "result_invalid"),
                             ("dependency_failed", "dependency_failed"),
@@ -99,6 +101,7 @@ class Migration(migrations.Migration):
                 ("started_at", openqueue.models.fields.InstantField(null=True)),
                 ("finished_at", openqueue.models.fields.InstantField(null=True)),
                 ("traceparent", models.CharField(max_length=255, null=True)),
+                ("replay_of", models.UUIDField(null=True)),
             ],
             options={
                 "ordering": ("-id",),
@@ -158,6 +161,8 @@ class Migration(migrations.Migration):
                             ("late_result_discarded", "late_result_discarded"),
                             ("requeued", "requeued"),
                             ("cancel_requested", "cancel_requested"),
+                            ("moved", "moved"),
+                            ("replayed", "replayed"),
                         ],
                         max_length=24,
                     ),
@@ -182,6 +187,24 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ("id",),
+            },
+        ),
+        migrations.CreateModel(
+            name="RuntimeOffset",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("reader", models.CharField(max_length=100)),
+                ("source", models.CharField(max_length=250)),
+                ("position", models.CharField(max_length=40)),
+                ("until", models.CharField(max_length=40)),
+                ("plan", openqueue.models.fields.JSONTextField()),
+                ("tally", openqueue.models.fields.JSONTextField()),
+                ("started_at", openqueue.models.fields.InstantField()),
+                ("moved_at", openqueue.models.fields.InstantField()),
+                ("finished_at", openqueue.models.fields.InstantField(null=True)),
+            ],
+            options={
+                "ordering": ("-id",),
             },
         ),
         migrations.CreateModel(
@@ -309,27 +332,35 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="outbox",
-            index=models.Index(
-                models.F("runtime"),
-                models.F("queue"),
-                models.OrderBy(models.F("priority"), descending=True),
-                models.F("due_at"),
-                condition=models.Q(("ready", True)),
+            index=openqueue.models.partial.PartialIndex(
+                ahead=("ready",),
+                fields=["runtime", "queue", "-priority", "due_at"],
                 name="openqueue_outbox_due",
+                where=models.Q(("ready", True)),
             ),
         ),
         migrations.AddIndex(
             model_name="outbox",
-            index=models.Index(
-                condition=models.Q(("ready", False)), fields=["due_at"], name="openqueue_outbox_later"
+            index=openqueue.models.partial.PartialIndex(
+                ahead=("ready",),
+                fields=["due_at"],
+                name="openqueue_outbox_later",
+                where=models.Q(("ready", False)),
             ),
         ),
         migrations.AddIndex(
             model_name="outbox",
-            index=models.Index(
-                condition=models.Q(("expires_at__isnull", False)),
+            index=openqueue.models.partial.PartialIndex(
+                ahead=(),
                 fields=["expires_at"],
                 name="openqueue_outbox_expires",
+                where=models.Q(("expires_at__isnull", False)),
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="runtimeoffset",
+            constraint=models.UniqueConstraint(
+                fields=("reader", "source"), name="openqueue_runtimeoffset_place"
             ),
         ),
         migrations.AddConstraint(
@@ -338,10 +369,8 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="runevent",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("token__isnull", False)),
-                fields=("run", "token"),
-                name="openqueue_runevent_token",
+            constraint=openqueue.models.partial.PartialUnique(
+                fields=("run", "token"), name="openqueue_runevent_token"
             ),
         ),
         migrations.AddIndex(

@@ -8,7 +8,7 @@ from openqueue.models.fields import InstantField, JSONTextField
 
 
 class AuditLog(models.Model):
-    """One act of an operator: who did what to which object, and why. Append-only."""
+    """One act of an operator: who did what to which object, and why; or `refused`. Append-only."""
 
     id = models.BigAutoField(primary_key=True)
     actor = models.CharField(max_length=150)
@@ -17,10 +17,18 @@ class AuditLog(models.Model):
     before = JSONTextField(null=True)
     after = JSONTextField(null=True)
     reason = models.CharField(max_length=500, blank=True, default="")
+    origin = models.CharField(max_length=150, blank=True, default="", db_default="")
+    """Address and id of the request, of acts over HTTP."""
     at = InstantField()
 
     class Meta:
         ordering = ("-id",)
+        indexes = [
+            # What was done to one object, newest first.
+            models.Index(fields=["object", "id"], name="openqueue_auditlog_object"),
+            # Retention, oldest first.
+            models.Index(fields=["at"], name="openqueue_auditlog_at"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.actor} {self.act} {self.object}"

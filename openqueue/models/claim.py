@@ -20,7 +20,7 @@ class Claim(models.Model):
     worker_id = models.UUIDField()
     token = models.UUIDField()
     queue = models.CharField(max_length=63)
-    concurrency_key = models.CharField(max_length=200, null=True)  # noqa: DJ001  # null: not limited
+    concurrency_key = models.CharField(max_length=220, null=True)  # noqa: DJ001  # null: not limited
     claimed_at = InstantField()
     cancel_requested_at = InstantField(null=True)
     cancel_requested_by = models.CharField(max_length=150, null=True)  # noqa: DJ001  # null: nobody asked

@@ -18,9 +18,13 @@ class DeadLetter(models.Model):
     reason = models.CharField(max_length=200)
     sha256 = models.CharField(max_length=64)
     size = models.BigIntegerField()
-    head = models.CharField(max_length=128)
-    """The first 64 bytes, in hexadecimal."""
+    head = models.CharField(max_length=400)
+    """The first 200 bytes, in hexadecimal."""
     at = InstantField()
+    discarded_at = InstantField(null=True)
+    """When an operator had seen enough of it."""
+    discarded_by = models.CharField(max_length=150, blank=True, default="", db_default="")
+    discard_reason = models.CharField(max_length=500, blank=True, default="", db_default="")
 
     class Meta:
         ordering = ("-id",)

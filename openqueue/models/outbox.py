@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Q
 
 from openqueue.models.fields import InstantField
+from openqueue.models.partial import PartialIndex
 from openqueue.models.run import Run
 
 
@@ -26,7 +27,13 @@ class Outbox(models.Model):
     ready = models.BooleanField()
     """Set at insert when due, else by the sweep of rows falling due; the hot indexes hold ready rows only."""
     expires_at = InstantField(null=True)
-    concurrency_key = models.CharField(max_length=200, null=True)  # noqa: DJ001  # null: not limited
+    concurrency_key = models.CharField(max_length=220, null=True)  # noqa: DJ001  # null: not limited
+    ordering_key = models.CharField(max_length=200, null=True)  # noqa: DJ001  # null: in no order
+    waits_for = models.CharField(max_length=220, null=True)  # noqa: DJ001  # null: for no permit
+    """The limit that has to let it through before it may become ready: of its ordering key first, then of its
+    concurrency key (decisions/0031)."""
+    turn = models.SmallIntegerField(null=True)
+    """Lower comes first among those that wait for the same: minus the priority; 0 in an order."""
     announce_at = InstantField()
     announced_at = InstantField(null=True)
     broker_ref = models.CharField(max_length=200, null=True)  # noqa: DJ001  # null: the broker told none
@@ -35,21 +42,31 @@ class Outbox(models.Model):
 
     class Meta:
         verbose_name_plural = "outbox"
+        permissions = [("flush_outbox", "Can have waiting runs announced at once")]
         indexes = [
             # Claim of due rows: one branch a queue, highest priority first, then due time.
-            models.Index(
-                F("runtime"),
-                F("queue"),
-                F("priority").desc(),
-                F("due_at"),
+            PartialIndex(
+                fields=["runtime", "queue", "-priority", "due_at"],
                 name="openqueue_outbox_due",
-                condition=Q(ready=True),
+                where=Q(ready=True),
+                ahead=("ready",),
             ),
             # Sweep of rows falling due.
-            models.Index(fields=["due_at"], name="openqueue_outbox_later", condition=Q(ready=False)),
+            PartialIndex(
+                fields=["due_at"],
+                name="openqueue_outbox_later",
+                where=Q(ready=False, waits_for__isnull=True),
+                ahead=("ready", "waits_for"),
+            ),
+            # Who is next at a limit.
+            PartialIndex(
+                fields=["waits_for", "turn", "due_at", "run_id"],
+                name="openqueue_outbox_waits",
+                where=Q(waits_for__isnull=False),
+            ),
             # Sweep of rows whose time to live ended.
-            models.Index(
-                fields=["expires_at"], name="openqueue_outbox_expires", condition=Q(expires_at__isnull=False)
+            PartialIndex(
+                fields=["expires_at"], name="openqueue_outbox_expires", where=Q(expires_at__isnull=False)
             ),
         ]
 

@@ -45,12 +45,31 @@ class Run(models.Model):
     started_at = InstantField(null=True)
     finished_at = InstantField(null=True)
     traceparent = models.CharField(max_length=255, null=True)  # noqa: DJ001  # null: the trigger was not traced
+    replay_of = models.UUIDField(null=True)
+    """The past run that this one repeats. Its own history says by which run: no index is needed for the way back."""
+
+    flow_id = models.UUIDField(null=True)
+    """The flow that this is a node of. No index: a flow finds its runs through its nodes."""
+    dedupe_key = models.CharField(max_length=200, null=True)  # noqa: DJ001  # null: its like may be triggered any time
+    schedule_id = models.BigIntegerField(null=True)
+    """The schedule that made it, which finds its runs through its ticks."""
+    concurrency_key = models.CharField(max_length=220, null=True)  # noqa: DJ001  # null: not limited
+    """What its limit counts by: the key that was given, or ``task:`` and the task's id."""
+    ordering_key = models.CharField(max_length=200, null=True)  # noqa: DJ001  # null: in no order
 
     class Meta:
         ordering = ("-id",)
         indexes = [
             # Retention, and finished runs of one outcome newest first. Both columns are written once, at settle.
             models.Index(fields=["outcome", "finished_at"], name="openqueue_run_finished"),
+        ]
+        permissions = [
+            ("view_payload", "Can view payloads, results, errors and logs"),
+            ("trigger_run", "Can trigger runs"),
+            ("cancel_run", "Can cancel runs"),
+            ("retry_run", "Can retry runs"),
+            ("promote_run", "Can promote runs and change priorities"),
+            ("discard_run", "Can discard runs and dead letters"),
         ]
 
     def __str__(self) -> str:

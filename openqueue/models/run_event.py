@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from django.db import models
-from django.db.models import Q
 
 from openqueue.models.fields import InstantField, JSONTextField
+from openqueue.models.partial import PartialUnique
 from openqueue.models.run import Run
 from openqueue.states import Kind
 
@@ -33,9 +33,7 @@ class RunEvent(models.Model):
             # Timeline of one run; and no two changes can start from the same version.
             models.UniqueConstraint(fields=["run", "version"], name="openqueue_runevent_timeline"),
             # Was this settle accepted? Asked only when its fence missed.
-            models.UniqueConstraint(
-                fields=["run", "token"], name="openqueue_runevent_token", condition=Q(token__isnull=False)
-            ),
+            PartialUnique(fields=["run", "token"], name="openqueue_runevent_token"),
         ]
 
     def __str__(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
@@ -12,6 +12,13 @@ from django.utils.module_loading import import_string
 from openqueue.conf import config
 from openqueue.runtimes.base import Runtime
 
+EXTRAS: Final = {
+    "confluent_kafka": "kafka-confluent",
+    "kafka": "kafka",
+    "pika": "rabbitmq",
+    "redis": "redis",
+}
+"""What to install for each client that is missing."""
 _made: dict[str, Runtime] = {}
 _lock = threading.RLock()
 
@@ -38,8 +45,10 @@ def make(alias: str) -> Runtime:
     try:
         kind = import_string(entry.backend)
         return kind(alias, **entry.options)  # type: ignore[no-any-return]  # named by the setting
-    except (ImportError, TypeError) as error:
-        raise ImproperlyConfigured(f"OPENQUEUE['RUNTIMES'][{alias!r}]: {entry.backend}: {error}") from error
+    except (ImportError, TypeError, ValueError) as error:
+        extra = EXTRAS.get((getattr(error, "name", None) or "").partition(".")[0])
+        said = f'its client is not installed: pip install "openqueue[{extra}]"' if extra else error
+        raise ImproperlyConfigured(f"OPENQUEUE['RUNTIMES'][{alias!r}]: {entry.backend}: {said}") from error
 
 
 def close_all() -> None:

@@ -20,6 +20,8 @@ COALESCE: Final = 0.02
 """Seconds between notifications: NOTIFY takes a database-wide lock at commit."""
 SHORTEST_POLL: Final = 0.02
 LONGEST_POLL: Final = 0.2
+READY: Final = "ready AND ready = true"
+"""The first is what SQLite's partial index knows, the second what an index of MySQL does."""
 LISTENING_POLL: Final = 1.0
 """Seconds between polls while notifications work; they may be lost, rows are not."""
 
@@ -27,7 +29,7 @@ LISTENING_POLL: Final = 1.0
 class DatabaseRuntime:
     """Workers take due rows straight from the outbox. PostgreSQL wakes them by NOTIFY, others poll with back-off."""
 
-    capabilities = Capabilities(priorities="native", depth=True)
+    capabilities = Capabilities(priorities="native", queue_order=True, depth=True)
     carries_messages = False
 
     def __init__(self, alias: str) -> None:
@@ -57,7 +59,7 @@ class DatabaseRuntime:
     def inspect(self, queue: str) -> QueueStats:
         with connections[config.database].cursor() as cursor:
             cursor.execute(
-                "SELECT count(*) FROM openqueue_outbox WHERE ready AND runtime = %s AND queue = %s",
+                f"SELECT count(*) FROM openqueue_outbox WHERE {READY} AND runtime = %s AND queue = %s",  # noqa: S608
                 [self.alias, queue],
             )
             return QueueStats(depth=cursor.fetchone()[0])
@@ -81,14 +83,14 @@ class DatabaseConsumer:
         self.listening_on: Any = None
         self.idle_polls = 0
 
-    def receive(self, *, limit: int, timeout: float) -> Due:
+    def receive(self, *, limit: int, timeout: float, order: Sequence[str] | None = None) -> Due:
         """Wait ``timeout`` seconds at most (0: not at all), then name the queues to claim from."""
         if timeout > 0:
             if not self.wait(timeout):
                 return Due(queues=[], limit=limit)
         else:
             self.idle_polls = 0
-        return Due(queues=[q for q in self.queues if q not in self.closed_queues], limit=limit)
+        return Due(queues=[q for q in order or self.queues if q not in self.closed_queues], limit=limit)
 
     def wait(self, timeout: float) -> bool:
         """Tell whether something may be due after it."""
@@ -96,8 +98,9 @@ class DatabaseConsumer:
             self.woken.clear()
             return True
         connection = connections[config.database]
+        told = False
         if self.can_listen(connection):
-            self.listen(connection, min(timeout, LISTENING_POLL))
+            told = self.listen(connection, min(timeout, LISTENING_POLL))
         else:
             pause = min(LONGEST_POLL, SHORTEST_POLL * 2 ** min(self.idle_polls, 10))
             self.idle_polls += 1
@@ -105,13 +108,14 @@ class DatabaseConsumer:
         self.woken.clear()
         with suppress(BlockingIOError):
             self.bell.recv(4096, MSG_DONTWAIT)
-        return self.listening_on is not None or self.sees_a_row(connection)
+        return told or self.sees_a_row(connection)
 
     def sees_a_row(self, connection: Any) -> bool:
-        """Look before a claim that would take SQLite's write lock for nothing."""
+        """Look before a claim in vain: it costs three times this, SQLite's write lock, or a transaction of MariaDB."""
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT 1 FROM openqueue_outbox WHERE ready AND runtime = %s LIMIT 1", [self.runtime.alias]
+                f"SELECT 1 FROM openqueue_outbox WHERE {READY} AND runtime = %s LIMIT 1",  # noqa: S608
+                [self.runtime.alias],
             )
             return cursor.fetchone() is not None
 
@@ -121,21 +125,23 @@ class DatabaseConsumer:
             return False  # behind PgBouncer in transaction mode, LISTEN hears nothing
         return hasattr(connection.Database, "Cursor")  # psycopg 3
 
-    def listen(self, connection: Any, timeout: float) -> None:
+    def listen(self, connection: Any, timeout: float) -> bool:
+        """Tell whether it was notified, or called by `wake`, within these seconds."""
         connection.ensure_connection()
         raw = connection.connection
         if self.listening_on is not raw:
             raw.execute(f'LISTEN "{self.runtime.channel}"')
             self.listening_on = raw
-            return  # look once: what was notified before this LISTEN was not heard
+            return True  # look once: what was notified before this LISTEN was not heard
         for _ in raw.notifies(timeout=0):  # heard during the last claim
-            return
+            return True
         ready = poll()
         for end in (raw.fileno(), self.bell.fileno()):  # `wake` rings the bell
             ready.register(end, POLLIN)
-        ready.poll(timeout * 1000)
+        told = bool(ready.poll(timeout * 1000))
         for _ in raw.notifies(timeout=0):
             pass
+        return told
 
     def ack(self, receipts: Sequence[Receipt]) -> None:
         """Do nothing: the claim was the acknowledgement."""

@@ -18,7 +18,9 @@ IN_FLIGHT: Final = 10.0
 class MemoryRuntime:
     """Queues in memory, highest priority first; what is received and not acked comes again."""
 
-    capabilities = Capabilities(priorities="native", depth=True, unacked=True, dead_letter=True)
+    capabilities = Capabilities(
+        priorities="native", queue_order=True, depth=True, unacked=True, dead_letter=True
+    )
     carries_messages = True
 
     def __init__(self, alias: str, *, in_flight: float = IN_FLIGHT) -> None:
@@ -80,30 +82,33 @@ class MemoryConsumer:
         self.woken = False
         self.mine: set[int] = set()
 
-    def receive(self, *, limit: int, timeout: float) -> Sequence[Receipt]:
+    def receive(self, *, limit: int, timeout: float, order: Sequence[str] | None = None) -> Sequence[Receipt]:
         until = time.monotonic() + timeout
         with self.runtime.changed:
             while (
-                not (taken := self.take(limit)) and not self.woken and (left := until - time.monotonic()) > 0
+                not (taken := self.take(limit, order))
+                and not self.woken
+                and (left := until - time.monotonic()) > 0
             ):
                 self.runtime.changed.wait(left)
             self.woken = False
         return taken
 
-    def take(self, limit: int) -> list[Receipt]:
+    def take(self, limit: int, order: Sequence[str] | None) -> list[Receipt]:
         now = time.monotonic()
         for handle, (deadline, queue, rank, body) in list(self.runtime.flying.items()):
             if deadline <= now:
                 del self.runtime.flying[handle]
                 self.runtime.put(queue, rank, body)
         receipts: list[Receipt] = []
-        for queue in self.queues:
-            line = self.runtime.waiting[queue] if queue not in self.closed_queues else []
-            while line and len(receipts) < limit:
-                rank, handle, body = line.pop(0)
-                self.runtime.flying[handle] = (now + self.runtime.in_flight, queue, rank, body)
-                self.mine.add(handle)
-                receipts.append(Receipt(body=body, queue=queue, handle=handle))
+        lines = [(name, self.runtime.waiting[name]) for name in order or self.queues]
+        lines = [(name, line) for name, line in lines if name not in self.closed_queues]
+        while len(receipts) < limit and (full := [(name, line) for name, line in lines if line]):
+            queue, line = full[0] if order else min(full, key=lambda one: one[1][0])
+            rank, handle, body = line.pop(0)
+            self.runtime.flying[handle] = (now + self.runtime.in_flight, queue, rank, body)
+            self.mine.add(handle)
+            receipts.append(Receipt(body=body, queue=queue, handle=handle))
         return receipts
 
     def ack(self, receipts: Sequence[Receipt]) -> None:

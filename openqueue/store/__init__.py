@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
 from openqueue.conf import config
 from openqueue.store.base import BaseStore, SetWise
+from openqueue.store.keys import TakesKeys
 
-KINDS = {"postgresql": "postgresql.PostgreSQLStore", "sqlite": "sqlite.SQLiteStore"}
+KINDS = {
+    "postgresql": "postgresql.PostgreSQLStore",
+    "mysql": "mysql.MySQLStore",
+    "sqlite": "sqlite.SQLiteStore",
+}
+"""By Django's name of the database; `mysql` is MariaDB as well."""
 
 if TYPE_CHECKING:
 
-    class Store(BaseStore, SetWise, Protocol):  # type: ignore[misc]  # an intersection, for the type checker alone
+    class Store(BaseStore, SetWise, TakesKeys, Protocol):  # type: ignore[misc]  # an intersection, for the type checker alone
         """A store: the portable verbs and the set-wise ones."""
+
+        def writing(self) -> AbstractContextManager[Any]:
+            """One transaction of several statements, on a cursor, as patient as one statement alone."""
 
 
 def store() -> Store:
@@ -35,7 +45,8 @@ def of(alias: str) -> Store:
     vendor = connections[alias].vendor
     if vendor not in KINDS:
         raise ImproperlyConfigured(
-            f"OPENQUEUE['DATABASE'] = {alias!r} is a {vendor} database. Use PostgreSQL, or SQLite on a single host."
+            f"OPENQUEUE['DATABASE'] = {alias!r} is a {vendor} database. Use PostgreSQL, MariaDB or MySQL, or SQLite "
+            f"on a single host."
         )
     module, kind = KINDS[vendor].split(".")
     try:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
-from django.db import DatabaseError, InterfaceError, connections, transaction
+from django.db import connections, transaction
 from django.db.models import Q
 
 from openqueue import codec
-from openqueue.models import Claim, DeadLetter, Outbox, Run, RunEvent, RunLog, Sweep, Worker
+from openqueue.models import Claim, DeadLetter, Outbox, Run, RunEvent, RunLog, Sweep, TaskDefinition, Worker
 from openqueue.states import Kind, Reason, Status
+from openqueue.store import moving, pruning, releases, wishes
 from openqueue.types import (
     Announcement,
     Beat,
@@ -20,6 +22,7 @@ from openqueue.types import (
     ClaimResult,
     Incarnation,
     LogLine,
+    Memory,
     NewRun,
     Outcome,
     Progress,
@@ -27,16 +30,14 @@ from openqueue.types import (
 )
 
 LOCK_TIMEOUT = timedelta(seconds=2)
-TRANSIENT_STATES = frozenset({"40001", "40P01", "55P03"})
-"""PostgreSQL's serialisation failure, deadlock and lock wait."""
-TRANSIENT_TEXTS = ("database is locked", "database table is locked", "database is busy")
-"""SQLite's."""
 
 
 class SetWise(Protocol):
     """The verbs that each database says in its own SQL. Every one takes a batch; none grows with it."""
 
-    def create(self, runs: Sequence[NewRun], *, now: datetime | None = None) -> None: ...
+    def create(
+        self, runs: Sequence[NewRun], *, forced: bool = False, now: datetime | None = None
+    ) -> dict[str, str]: ...
 
     def claim_due(
         self,
@@ -60,8 +61,9 @@ class SetWise(Protocol):
     def settle(self, outcomes: Sequence[Outcome], *, now: datetime | None = None) -> list[Settled]: ...
 
     def beat(
-        self, worker_id: UUID, *, lease: float, busy: int, state: str, now: datetime | None = None
-    ) -> Beat: ...
+        self, worker_id: UUID, *, lease: float, busy: int, state: str, memory: Memory | None = None,
+        now: datetime | None = None,
+    ) -> Beat: ...  # fmt: skip
 
     def withdraw(
         self,
@@ -113,51 +115,84 @@ class BaseStore:
     def atomic(self) -> transaction.Atomic:
         return transaction.atomic(using=self.alias)
 
+    def own(self) -> AbstractContextManager[Any]:
+        """One transaction for several verbs, which are as patient in it as each alone; in the caller's, that one."""
+        inside = self.connection.in_atomic_block
+        return transaction.mark_for_rollback_on_error(using=self.alias) if inside else self.atomic()
+
+    @contextmanager
+    def bounded(self, limit: timedelta) -> Iterator[None]:
+        """One transaction in which no statement may take longer (where the database can be told so)."""
+        with self.atomic():
+            yield
+
     # --- workers -----------------------------------------------------------------------------------------
 
     def register(self, incarnation: Incarnation, *, lease: timedelta, now: datetime | None = None) -> None:
+        """Write the row of an incarnation; sent again after a lost answer, it finds it there."""
         moment = self.clock(now)
-        Worker.objects.using(self.alias).create(
+        releases.note(self, incarnation.release, at=moment)  # first: no run of an unknown one is ever counted
+        row = Worker(
             id=incarnation.id,
             host=incarnation.host,
             pid=incarnation.pid,
             version=incarnation.version,
+            release=incarnation.release,
             runtimes=list(incarnation.runtimes),
             queues=list(incarnation.queues),
             tasks=list(incarnation.tasks),
             slots=incarnation.slots,
             state="running",
+            command=incarnation.command,
+            obeys=incarnation.command,
             started_at=moment,
             lease_until=moment + lease,
         )
+        Worker.objects.using(self.alias).bulk_create([row], ignore_conflicts=True)
 
     def resign(self, worker_id: UUID) -> None:
         workers = Worker.objects.using(self.alias).filter(pk=worker_id, state__in=["running", "stopping"])
         workers.update(state="stopped", busy=0)
 
-    def mark_lost(self, *, limit: int, now: datetime | None = None) -> list[UUID]:
-        """Declare workers lost whose lease ended; their row locks decide between a late heartbeat and this."""
+    def mark_lost(
+        self, *, limit: int, sure: Callable[[], bool] = lambda: True, now: datetime | None = None
+    ) -> list[UUID]:
+        """Declare workers lost whose lease ended; their row locks decide between a late heartbeat and this.
+
+        sure: asked once the rows are locked; no, and nobody is declared lost.
+        """
         with self.atomic():
             late = Worker.objects.using(self.alias).filter(
                 state__in=["running", "stopping"], lease_until__lt=self.clock(now)
             )
             ids = list(self.locked(late).order_by("pk").values_list("pk", flat=True)[:limit])
+            if not sure():
+                return []
             Worker.objects.using(self.alias).filter(pk__in=ids).update(state="lost", busy=0)
         return ids
 
-    def declare_lost(self, worker_id: UUID) -> None:
-        workers = Worker.objects.using(self.alias).filter(pk=worker_id, state__in=["running", "stopping"])
+    def declare_lost(self, *ids: UUID) -> None:
+        workers = Worker.objects.using(self.alias).filter(pk__in=ids, state__in=["running", "stopping"])
         workers.update(state="lost", busy=0)
 
-    def orphans(self, *, limit: int) -> list[tuple[UUID, UUID, str, int, UUID]]:
-        """Return claims (run, token, task, crash_count, worker) whose incarnation is not alive."""
+    def note_lag(self, worker_id: UUID, *, seconds: float) -> None:
+        """Keep how late an overloaded worker's threads start; 0 once they do not."""
+        Worker.objects.using(self.alias).filter(pk=worker_id).update(lag=seconds)
+
+    def orphans(
+        self, *, limit: int, workers: Sequence[UUID] | None = None
+    ) -> list[tuple[UUID, UUID, str, int, UUID]]:
+        """Return claims (run, token, task, crash_count, worker) whose incarnation is not alive; of some, or of all."""
         alive = Worker.objects.using(self.alias).filter(state__in=["running", "stopping"]).values("pk")
         claims = Claim.objects.using(self.alias).exclude(worker_id__in=alive)
-        return list(
-            claims.order_by("run_id").values_list(
-                "run_id", "token", "task_id", "run__crash_count", "worker_id"
-            )[:limit]
-        )
+        if workers is not None:
+            claims = claims.filter(worker_id__in=workers)
+        names = ("run_id", "token", "task_id", "run__crash_count", "worker_id")
+        return list(claims.order_by("run_id").values_list(*names)[:limit])
+
+    def locked_runs(self, runs: Iterable[UUID]) -> set[UUID]:
+        """Return those whose row somebody else has locked, where the database knows row locks; waits for nobody."""
+        return set()
 
     def locked(self, rows: Any) -> Any:
         features = self.connection.features
@@ -204,13 +239,8 @@ class BaseStore:
         tokens = {o.token for o in outcomes}
         runs = {o.run_id for o in outcomes}
         with self.atomic():
-            known = set(
-                RunEvent.objects.using(self.alias)
-                .filter(run_id__in=runs, token__in=tokens)
-                .values_list("run_id", "token")
-            )
-            accepted = RunEvent.objects.using(self.alias).filter(run_id__in=runs, token__in=tokens)
-            mine = set(accepted.exclude(kind=Kind.LATE_RESULT_DISCARDED).values_list("run_id", "token"))
+            told = RunEvent.objects.using(self.alias).filter(run_id__in=runs, token__in=tokens)
+            kinds = {(run, token): kind for run, token, kind in told.values_list("run_id", "token", "kind")}
             attempts = dict(Run.objects.using(self.alias).filter(pk__in=runs).values_list("pk", "attempt"))
             moment = self.clock(now)
             RunEvent.objects.using(self.alias).bulk_create(
@@ -224,11 +254,12 @@ class BaseStore:
                         at=moment,
                     )
                     for o in outcomes
-                    if (o.run_id, o.token) not in known and o.run_id in attempts
+                    if (o.run_id, o.token) not in kinds and o.run_id in attempts
                 ],
                 ignore_conflicts=True,
             )
-        return [o for o in outcomes if (o.run_id, o.token) in mine]
+        mine = ((o, kinds.get((o.run_id, o.token), Kind.LATE_RESULT_DISCARDED)) for o in outcomes)
+        return [o.become(kind) for o, kind in mine if kind != Kind.LATE_RESULT_DISCARDED]
 
     def note_announced_again(self, rows: Sequence[Announcement], *, now: datetime | None = None) -> None:
         """Tell in the history of these runs that their message had to be sent once more."""
@@ -313,9 +344,10 @@ class BaseStore:
         return [(row.run_id, row.seq, row.task_id, row.tries) for row in found]
 
     def served_tasks(self) -> set[str]:
-        """Return the ids of all tasks that some live worker has registered."""
+        """Return the ids of all tasks that some live worker has registered, or that are defined for such workers."""
         alive = Worker.objects.using(self.alias).filter(state__in=["running", "stopping"])
-        return {task for tasks in alive.values_list("tasks", flat=True) for task in tasks}
+        defined = TaskDefinition.objects.using(self.alias).values_list("task_id", flat=True)
+        return {*defined, *(task for tasks in alive.values_list("tasks", flat=True) for task in tasks)}
 
     def request_cancel(self, runs: Sequence[UUID], *, actor: str, now: datetime | None = None) -> list[UUID]:
         """Mark the claims of ``runs``; their workers hear of it with the next heartbeat."""
@@ -337,16 +369,13 @@ class BaseStore:
             )
         return [run for run, _, _ in held]
 
+    def move(self, queue: str, *, runtime: str, actor: str, now: datetime | None = None) -> tuple[int, int]:
+        """Put what waits in a queue on another runtime, all or none; return how many wait, and how many run."""
+        return moving.move(self, queue, runtime=runtime, actor=actor, now=now)
+
     def prune(self, status: Status, *, before: datetime, limit: int) -> int:
-        """Delete a bounded chunk of finished runs with their events and logs; oldest first."""
-        with self.atomic():
-            rows = Run.objects.using(self.alias).filter(outcome=status, finished_at__lt=before)
-            ids = list(self.locked(rows).order_by("finished_at").values_list("pk", flat=True)[:limit])
-            for model in (RunEvent, RunLog):
-                events = model.objects.using(self.alias).filter(run_id__in=ids)
-                events._raw_delete(self.alias)
-            Run.objects.using(self.alias).filter(pk__in=ids)._raw_delete(self.alias)
-        return len(ids)
+        """Delete a bounded chunk of what ended so, with events and logs, oldest first; a flow goes as a whole."""
+        return pruning.prune(self, status, before=before, limit=limit)
 
     def prune_logs(self, *, before: datetime, limit: int) -> int:
         logs = RunLog.objects.using(self.alias)
@@ -360,18 +389,8 @@ class BaseStore:
         return ended.exclude(pk__in=holding)._raw_delete(self.alias)
 
     def paused(self) -> set[str]:
-        with self.connection.cursor() as cursor:  # asked all the time: without the ORM's cost
-            cursor.execute("SELECT name FROM openqueue_queuestate WHERE paused")
-            return {row[0] for row in cursor.fetchall()}
+        return wishes.paused(self)
 
     def bury(self, letter: DeadLetter, *, now: datetime | None = None) -> None:
         letter.at = self.clock(now)
         letter.save(using=self.alias, force_insert=True)
-
-
-def is_transient(error: DatabaseError | InterfaceError) -> bool:
-    """Tell whether the database says "send it again": a deadlock, a serialisation failure, a lock wait."""
-    cause = error.__cause__ or error
-    return getattr(cause, "sqlstate", None) in TRANSIENT_STATES or str(cause).lower().startswith(
-        TRANSIENT_TEXTS
-    )

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Sequence
-from datetime import datetime
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
-import psycopg
+from django.db import OperationalError
 
+from openqueue import limits
+from openqueue.models import Outbox, Run
 from openqueue.states import Kind, Reason, Status
-from openqueue.store.base import LOCK_TIMEOUT, BaseStore, Mark
+from openqueue.store.base import Mark
+from openqueue.store.floors import Floors
+from openqueue.store.memory import columns
+from openqueue.store.refusals import is_locked
+from openqueue.store.sending import PATIENCE, Sending
 from openqueue.store.statements import statement
 from openqueue.types import (
     Announcement,
@@ -23,74 +32,39 @@ from openqueue.types import (
     ClaimResult,
     Deferred,
     Held,
+    Key,
+    Memory,
     NewRun,
     Outcome,
     Settled,
 )
 
-PREPARED: Final = frozenset(
-    {"create", "create_one", "claim_due", "claim_named", "settle", "heartbeat", "flip_ready"}
-)
-"""The statements that run all the time. The others are planned each time, for the tables as they are then."""
-PINS: Final = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off"
-"""A plan made while the tables were small would read them from end to end when they are large."""
+logger = logging.getLogger("openqueue")
+
+AVOIDED_FOR: Final = 30.0
 COLUMNS: Final = Outcome._fields.index("attempt")
 """What settle.sql takes of an outcome."""
-thread = threading.local()
 
 
-class PreparedCursor(psycopg.Cursor[Any]):
-    """A server-side binding cursor whose statements are prepared at their first use: half the time of a trigger."""
-
-    def execute(self, query: Any, params: Any = None, **_: Any) -> Any:
-        """Send one statement."""
-        connection = self.connection
-        before, connection.prepare_threshold = connection.prepare_threshold, 0  # Django switches it off
-        try:
-            return super().execute(query, params, prepare=True)
-        finally:
-            connection.prepare_threshold = before
-
-
-class PostgreSQLStore(BaseStore):
+class PostgreSQLStore(Sending):
     """PostgreSQL 15 and later."""
 
-    def pin_plans(self) -> None:
-        thread.pins_plans = True
+    def __init__(self, alias: str) -> None:
+        super().__init__(alias)
+        self.floors: defaultdict[str, Floors] = defaultdict(Floors)
+        self.avoiding: dict[UUID, float] = {}
+        """Runs that somebody else has locked, until which moment they are passed over."""
 
-    def run(self, name: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
-        """Send one statement through Django's cursor wrapper, so that its instrumentation sees it."""
-        with self.cursor() if name in PREPARED else self.connection.cursor() as cursor:
-            cursor.execute(statement("postgresql", name), parameters)
-            return cursor.fetchall() if cursor.description else []
-
-    def cursor(self) -> Any:
-        connection = self.connection
-        if connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"):
-            return connection.cursor()  # PgBouncer in transaction mode knows no prepared statements
-        connection.ensure_connection()
-        if (
-            getattr(thread, "pins_plans", False)
-            and getattr(thread, "pinned", None) is not connection.connection
-        ):
-            connection.connection.execute(PINS)
-            thread.pinned = connection.connection
-        raw = PreparedCursor(connection.connection)
-        return connection.make_debug_cursor(raw) if connection.queries_logged else connection.make_cursor(raw)
-
-    def clock(self, now: datetime | None) -> datetime:
-        if now is not None:
-            return now
-        with self.connection.cursor() as cursor:
-            cursor.execute("SELECT to_json(statement_timestamp())#>>'{}'")
-            return datetime.fromisoformat(cursor.fetchone()[0])
-
-    def create(self, runs: Sequence[NewRun], *, now: datetime | None = None) -> None:
-        if len(runs) == 1:
-            return self.create_one(runs[0], now=now)
-        self.run(
+    def create(
+        self, runs: Sequence[NewRun], *, forced: bool = False, now: datetime | None = None
+    ) -> dict[str, str]:
+        if len(runs) == 1 and runs[0].is_plain:
+            return self.create_one(runs[0], forced=forced, now=now)
+        closed = self.run(
             "create",
             {
+                "doors": list({r.queue for r in runs}),
+                "forced": forced,
                 "ids": [r.id for r in runs],
                 "task_ids": [r.task_id for r in runs],
                 "queues": [r.queue for r in runs],
@@ -106,15 +80,23 @@ class PostgreSQLStore(BaseStore):
                 "moments": [r.run_at for r in runs],
                 "ttls": [r.ttl for r in runs],
                 "head_starts": [r.head_start for r in runs],
+                "replays": [r.replay_of for r in runs],
+                "flows": [r.flow_id for r in runs],
+                "keys": [r.dedupe_key for r in runs],
+                "schedules": [r.schedule_id for r in runs],
+                "waiting": [r.waiting for r in runs],
+                "concurrency_keys": [r.concurrency_key for r in runs],
+                "ordering_keys": [r.ordering_key for r in runs],
                 "now": now,
             },
         )
-        return None
+        return dict(closed)
 
-    def create_one(self, run: NewRun, *, now: datetime | None = None) -> None:
-        self.run(
+    def create_one(self, run: NewRun, *, forced: bool, now: datetime | None = None) -> dict[str, str]:
+        closed = self.run(
             "create_one",
             {
+                "forced": forced,
                 "id": run.id,
                 "task_id": run.task_id,
                 "queue": run.queue,
@@ -133,6 +115,21 @@ class PostgreSQLStore(BaseStore):
                 "now": now,
             },
         )
+        return dict(closed)
+
+    def take_keys(self, keys: Sequence[Key], *, now: datetime | None = None) -> int:
+        rows = self.run(
+            "take_keys",
+            {
+                "ids": [k.id for k in keys],
+                "scopes": [k.scope for k in keys],
+                "keys": [k.key for k in keys],
+                "runs": [k.run_id for k in keys],
+                "windows": [k.window for k in keys],
+                "now": now,
+            },
+        )
+        return len(rows)
 
     def claim_due(
         self,
@@ -143,22 +140,62 @@ class PostgreSQLStore(BaseStore):
         limit: int,
         now: datetime | None = None,
     ) -> ClaimResult:
-        rows = self.run(
-            "claim_due",
-            {
-                "runtime": runtime,
-                "queues": list(rooms),
-                "rooms": list(rooms.values()),
-                "room": limit,
-                "tasks": request.free,
-                "worker": request.worker_id,
-                "token": request.token,
-                "now": now,
-            },
-        )
-        mine = [claimed(request, row) for row in rows if row[0] is not None]
+        parameters = {
+            "runtime": runtime,
+            "room": limit,
+            "in_order": request.in_order,
+            "announced": request.announced,
+            "tasks": request.free,
+            "limited": list(request.task_rooms),
+            "task_rooms": list(request.task_rooms.values()),
+            "worker": request.worker_id,
+            "token": request.token,
+            "avoid": self.avoided(),
+            "lock_timeout": self.patience(),
+            "now": now,
+        }
+        own = now is None and not self.connection.in_atomic_block and not request.announced
+        floors = self.floors[runtime] if own else Floors()
+        parameters |= floors.ranges(rooms)
+        began = time.monotonic()
+        try:
+            rows = self.run("claim_due", parameters)
+        except OperationalError as error:
+            if not is_locked(error) or self.connection.in_atomic_block:
+                raise
+            self.avoid_locked(runtime, rooms, limit=limit)
+            rows = self.run("claim_due", parameters | {"avoid": self.avoided()})
+        mine = [claimed(request, row[:-1]) for row in rows if row[0] is not None]
         taken = [row[5] for row in rows if row[0] is None]
+        if own:
+            floors.learn((row[4], row[-1]) for row in rows if row[0] is not None)
+            floors.took(time.monotonic() - began, partial(self.first_due, runtime))
         return ClaimResult(claimed=mine, inconsistent=without_run(taken, mine))
+
+    def first_due(self, runtime: str, queues: list[str], priorities: list[int], margin: timedelta) -> Any:
+        facts = {"runtime": runtime, "queues": queues, "priorities": priorities, "margin": margin}
+        return self.run("first_due", facts)
+
+    def avoid_locked(self, runtime: str, rooms: dict[str, int], *, limit: int) -> None:
+        """Note which of the next due runs somebody else has locked; they are passed over for a while."""
+        due = Outbox.objects.using(self.alias).filter(ready=True, runtime=runtime, queue__in=list(rooms))
+        due = due.exclude(pk__in=self.avoided()).order_by("-priority", "due_at")
+        locked = self.locked_runs(due.values_list("run_id", flat=True)[: 2 * limit])
+        logger.warning("runs locked by others, passed over", extra={"count": len(locked)})
+        self.avoiding |= dict.fromkeys(locked, time.monotonic() + AVOIDED_FOR)
+
+    def avoided(self) -> list[UUID]:
+        if not self.avoiding:
+            return []
+        now = time.monotonic()
+        self.avoiding = {run: until for run, until in self.avoiding.items() if until > now}
+        return list(self.avoiding)
+
+    def locked_runs(self, runs: Iterable[UUID]) -> set[UUID]:
+        asked = set(runs)
+        free = Run.objects.using(self.alias).filter(pk__in=asked).select_for_update(skip_locked=True)
+        with self.atomic():
+            return asked - set(free.values_list("pk", flat=True))
 
     def claim_named(
         self,
@@ -169,7 +206,6 @@ class PostgreSQLStore(BaseStore):
         now: datetime | None = None,
     ) -> ClaimResult:
         asked = sorted(set(announcements))
-        patience = 1 if nowait else int(LOCK_TIMEOUT.total_seconds() * 1000)
         rows = self.run(
             "claim_named",
             {
@@ -182,7 +218,7 @@ class PostgreSQLStore(BaseStore):
                 "queue_rooms": list(request.queue_rooms.values()),
                 "worker": request.worker_id,
                 "token": request.token,
-                "lock_timeout": f"{patience}ms",
+                "lock_timeout": "1ms" if nowait else PATIENCE,
                 "now": now,
             },
         )
@@ -223,17 +259,23 @@ class PostgreSQLStore(BaseStore):
                 "delays": list(delays),
                 "ages": list(ages),
                 "owns": list(owns),
+                "lock_timeout": self.patience(),
                 "now": now,
             },
         )
-        return [Settled(run, token, Status(status)) for run, token, status in rows]
+        return [
+            Settled(run, token, Status(status), limits.freed(key, ordering))
+            for run, token, status, key, ordering in rows
+        ]
 
     def beat(
-        self, worker_id: UUID, *, lease: float, busy: int, state: str, now: datetime | None = None
-    ) -> Beat:
-        rows = self.run(
-            "heartbeat", {"worker": worker_id, "lease": lease, "busy": busy, "state": state, "now": now}
-        )
+        self, worker_id: UUID, *, lease: float, busy: int, state: str, memory: Memory | None = None,
+        now: datetime | None = None,
+    ) -> Beat:  # fmt: skip
+        resident, history = columns(memory)
+        facts = {"worker": worker_id, "lease": lease, "busy": busy, "state": state, "now": now}
+        facts |= {"memory": resident, "memories": history}
+        rows = self.run("heartbeat", facts)
         if not rows:
             return Beat(alive=False)
         return Beat(
@@ -263,6 +305,7 @@ class PostgreSQLStore(BaseStore):
                 "actor": actor,
                 "error": error,
                 "data": data,
+                "lock_timeout": self.patience(),
                 "now": now,
             },
         )
@@ -276,6 +319,12 @@ class PostgreSQLStore(BaseStore):
         )
         return [(run, seq, queue, runtime) for run, seq, queue, runtime in rows]
 
+    def move(self, queue: str, *, runtime: str, actor: str, now: datetime | None = None) -> tuple[int, int]:
+        ((moved, running),) = self.run(
+            "move", {"queue": queue, "runtime": runtime, "actor": actor, "now": now}
+        )
+        return moved, running
+
     def flip_ready(self, *, limit: int, now: datetime | None = None) -> list[tuple[str, str]]:
         return [(queue, runtime) for queue, runtime in self.run("flip_ready", {"room": limit, "now": now})]
 
@@ -286,7 +335,7 @@ class PostgreSQLStore(BaseStore):
             "lease_announcements",
             {"runtime": runtime, "queues": list(rooms), "rooms": list(rooms.values()), "now": now},
         )
-        return [(Announcement(*row[:8]), row[8], row[9]) for row in rows]
+        return [(Announcement(*row[:9]), row[9], row[10]) for row in rows]
 
     def mark_announced(self, marks: Sequence[Mark], *, now: datetime | None = None) -> int:
         runs, seqs, tries, refs, errors, waits = zip(

@@ -11,6 +11,8 @@ from openqueue import runtimes
 from openqueue.runtimes.base import Runtime
 from openqueue.testing.conformance import RuntimeConformance
 
+pytestmark = pytest.mark.contract("memory")
+
 
 class TestMemoryRuntime(RuntimeConformance):
     @pytest.fixture

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 from openqueue import codec, registry, task
 from openqueue.core import transitions
 from openqueue.declaration import Task
-from openqueue.models import QueueState
+from openqueue.models import Flow, FlowNode, QueueState
 from openqueue.orders import Facts
 from openqueue.states import Reason
 from openqueue.store import store
@@ -52,18 +52,29 @@ def make_run(
         options.setdefault("delay", 3_600)
     if status == "expired":
         options.setdefault("ttl", 1)
-    bound = task.using(**options).bind(**(payload or {"a": 1, "b": 2}))
+    bound = task.using(**options).bind(**({"a": 1, "b": 2} if payload is None else payload))
     run = bound.new_run(traceparent=None, facts=Facts.of(task, bound.options))
     run = run if id is None else run._replace(id=id)
+    if status == "waiting":
+        run = run._replace(flow_id=make_node(run.id, at=at), waiting=True)
     transitions.create([run], now=at)
     if status == "expired":
         transitions.expire(limit=10, now=at + timedelta(seconds=2))
     elif status == "cancelled":
         transitions.cancel_waiting([run.id], actor="somebody", now=at)
-    elif status not in {"queued", "scheduled"}:
+    elif status not in {"queued", "scheduled", "waiting"}:
         attempt = claim(run.id, worker=worker, at=at)
         end(attempt, status=status, at=at + timedelta(seconds=seconds), seconds=seconds, result=result)
     return run.id
+
+
+def make_node(run: UUID, *, at: datetime) -> UUID:
+    """Give a run its place in a flow, waiting for one other; return the flow."""
+    flow = Flow.objects.create(
+        name="flow", policy="fail", status="running", total=1, waiting=1, created_at=at, checked_at=at
+    )
+    FlowNode.objects.create(run_id=run, flow=flow, name="node", number=0, waiting=True, remaining=1)
+    return flow.pk
 
 
 def claim(run: UUID, *, worker: UUID | None = None, at: datetime | None = None, seq: int = 1) -> Claimed:
@@ -93,12 +104,22 @@ def make_worker(
     *,
     queues: Sequence[str] = ("default",),
     runtimes: Sequence[str] = ("default",),
+    tasks: Sequence[str] = (),
+    release: str = "",
     lease: timedelta = timedelta(seconds=30),
     at: datetime | None = None,
 ) -> UUID:
     """Register a worker that renewed its lease at `at`, for the last time."""
     incarnation = Incarnation(
-        id=uuid4(), host="web-1", pid=4711, version="0.1.0", runtimes=runtimes, queues=queues, slots=10
+        id=uuid4(),
+        host="web-1",
+        pid=4711,
+        version="0.1.0",
+        release=release,
+        runtimes=runtimes,
+        queues=queues,
+        tasks=tasks,
+        slots=10,
     )
     store().register(incarnation, lease=lease, now=at or clock())
     return incarnation.id

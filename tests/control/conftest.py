@@ -3,12 +3,16 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from openqueue.core import post_commit
+from openqueue.testing.plugin import queued_runs as queued_runs
 
 
 class Answer(NamedTuple):
@@ -36,6 +40,38 @@ def manage() -> Callable[..., Answer]:
         return Answer(code, out.getvalue(), error)
 
     return manage
+
+
+@pytest.fixture
+def statements() -> Callable[[], AbstractContextManager[list[str]]]:
+    """Gather the statements that read or write; those that keep transactions and limits do not count."""
+
+    @contextmanager
+    def statements() -> Iterator[list[str]]:
+        sent: list[str] = []
+        with CaptureQueriesContext(connection) as captured:
+            yield sent
+        aside = ("SAVEPOINT", "RELEASE", "BEGIN", "COMMIT", "SET ", "SELECT CURRENT_SETTING")
+        sent += [query["sql"] for query in captured if not query["sql"].upper().startswith(aside)]
+
+    return statements
+
+
+@pytest.fixture
+def without_table(db: None) -> Iterator[Callable[[str], None]]:
+    """Take a table away until the test ends; MariaDB would not bring it back with the transaction."""
+    taken: list[str] = []
+
+    def without_table(name: str) -> None:
+        taken.append(name)
+        with connection.cursor() as cursor:
+            cursor.execute(f"ALTER TABLE {name} RENAME TO {name}_away")
+
+    yield without_table
+    if connection.vendor == "mysql":
+        with connection.cursor() as cursor:
+            for name in taken:
+                cursor.execute(f"ALTER TABLE {name}_away RENAME TO {name}")
 
 
 @pytest.fixture

@@ -6,8 +6,9 @@ import pytest
 from django.db import connection
 
 from openqueue.control import overview
-from openqueue.models import Outbox, Sweep
+from openqueue.models import Flow, Outbox, Schedule, Sweep
 from openqueue.store import store
+from tests.app.tasks import add
 from tests.control.builders import clock, make_run, make_worker, pause
 
 pytestmark = pytest.mark.django_db
@@ -149,6 +150,27 @@ def test_due_runs_that_their_broker_was_not_told_of_are_a_finding(settings):
     assert findings() == set()
 
 
+def test_what_a_worker_put_back_is_a_finding_only_when_its_next_turn_is_long_past(settings):
+    settings.OPENQUEUE = {"RUNTIMES": {"default": MEMORY}}
+    make_worker()
+    make_run(at=ago(seconds=60))
+    Outbox.objects.update(last_error="no_slot", announce_at=clock() + timedelta(seconds=1))
+    assert findings() == set()
+    assert (queue().unannounced, queue().oldest_unannounced) == (1, None)
+    Outbox.objects.update(announce_at=ago(seconds=40))
+    assert findings() == {("unannounced", "queue default")}
+
+
+def test_what_waits_for_the_rest_of_its_queue_to_be_worked_off_is_no_finding(settings, monkeypatch):
+    settings.OPENQUEUE = {"RUNTIMES": {"default": MEMORY}}
+    make_worker()
+    told = [make_run(at=ago(seconds=60)) for _ in range(3)][:2]
+    Outbox.objects.filter(pk__in=told).update(announced_at=clock())
+    assert findings() == {("unannounced", "queue default")}
+    monkeypatch.setattr("openqueue.control.findings.WINDOW", 2)
+    assert findings() == set()
+
+
 def test_runs_of_a_runtime_that_the_settings_forgot_are_a_finding(settings):
     settings.OPENQUEUE = {"RUNTIMES": {"old": MEMORY}, "QUEUES": {"email": {"runtime": "old"}}}
     make_run(queue="email")
@@ -165,9 +187,8 @@ def test_finished_runs_are_counted_for_the_last_hour_and_so_far(monkeypatch):
     assert overview.read().finished_last_hour["completed"] == 2
 
 
-def test_a_database_without_the_tables_is_a_finding_and_no_crash():
-    with connection.cursor() as cursor:
-        cursor.execute("ALTER TABLE openqueue_claim RENAME TO openqueue_claim_away")
+def test_a_database_without_the_tables_is_a_finding_and_no_crash(without_table):
+    without_table("openqueue_claim")
     seen = overview.read()
     assert (seen.healthy, seen.database.ok, seen.at, seen.queues) == (False, False, None, ())
     (finding,) = seen.findings
@@ -182,5 +203,24 @@ def test_looking_costs_the_same_whatever_there_is(size, django_assert_num_querie
         make_run(queue=f"q{number}")
         make_run(status="running", queue=f"q{number}", worker=make_worker(queues=[f"q{number}"]))
         make_run(status="completed")
-    with django_assert_num_queries(9 + (connection.vendor == "postgresql")):
+    with django_assert_num_queries(11 + (connection.vendor != "sqlite")):
         assert len(overview.read().queues) > size
+
+
+def test_schedules_that_nobody_ticks_are_told():
+    schedule = add.schedules.create(every=60, payload={"a": 1, "b": 2}, key="each minute")
+    assert not [one for one in overview.read().findings if one.id == "schedules_late"]
+    Schedule.objects.filter(pk=schedule.row.pk).update(next_at=ago(seconds=10))
+    assert not [one for one in overview.read().findings if one.id == "schedules_late"]
+    Schedule.objects.filter(pk=schedule.row.pk).update(next_at=ago(minutes=5))
+    (finding,) = [one for one in overview.read().findings if one.id == "schedules_late"]
+    assert "1 due and not triggered, one for 30" in finding.message
+    schedule.pause()
+    assert not [one for one in overview.read().findings if one.id == "schedules_late"]
+
+
+def test_a_flow_that_waits_for_an_operator_is_told_by_name():
+    made = Flow.objects.create(name="order 7", policy="block", created_at=clock(), checked_at=clock())
+    Flow.objects.filter(pk=made.pk).update(status="blocked")
+    (finding,) = [one for one in overview.read().findings if one.id == "flows_blocked"]
+    assert f"order 7 {made.pk}" in finding.message

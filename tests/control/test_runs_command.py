@@ -14,7 +14,7 @@ from tests.control.builders import NOW, clock, log_in, make_run
 pytestmark = pytest.mark.django_db
 LINE = [
     "id", "task_id", "queue", "runtime", "status", "reason", "priority", "attempt", "max_attempts", "crash_count",
-    "cycle", "tags", "created_at", "scheduled_for", "due_at", "started_at", "finished_at", "seconds",
+    "cycle", "tags", "created_at", "scheduled_for", "due_at", "waits_for", "started_at", "finished_at", "seconds",
     "cancel_requested",
 ]  # fmt: skip
 
@@ -31,7 +31,7 @@ def test_the_list_is_a_table_newest_first(manage):
 def test_the_json_twin_of_the_list_has_these_fields(manage):
     run = make_run(status="completed")
     listed = manage("openqueue_runs", "list", "--status", "completed", "--json").json
-    assert list(listed) == ["runs", "searched_all"]
+    assert list(listed) == ["runs", "searched_all", "stopped", "problems"]
     assert list(listed["runs"][0]) == LINE
     assert (listed["runs"][0]["id"], listed["searched_all"]) == (str(run), True)
 
@@ -49,7 +49,7 @@ def test_every_filter_reaches_the_list(manage):
 
 def test_an_empty_list_says_so(manage):
     assert manage("openqueue_runs", "list", "--status", "failed").out == "No such runs.\n"
-    assert manage("openqueue_runs", "list", "--json").json == {"runs": [], "searched_all": True}
+    assert manage("openqueue_runs", "list", "--json").json["runs"] == []
 
 
 @pytest.mark.parametrize(
@@ -91,8 +91,9 @@ def test_one_run_is_shown_with_timeline_and_log(manage):
 def test_the_json_twin_of_one_run_has_these_fields(manage):
     shown = manage("openqueue_runs", "show", make_run(status="completed", at=NOW), "--json").json
     assert list(shown) == [
-        *LINE, "payload", "result", "error", "meta", "options", "worker_id", "expires_at", "traceparent", "timeline",
-        "timeline_left_off", "logs", "logs_left_off",
+        *LINE, "payload", "result", "error", "meta", "options", "worker_id", "expires_at", "traceparent", "replay_of",
+        "flow_id",
+        "timeline", "timeline_left_off", "logs", "logs_left_off",
     ]  # fmt: skip
     assert list(shown["timeline"][0]) == ["at", "after", "kind", "attempt", "version", "actor", "data"]
     assert (shown["created_at"], shown["result"]) == ("2027-03-01T09:00:00+00:00", 3)
@@ -150,3 +151,13 @@ def test_nothing_is_done_when_one_id_is_unclear(manage, act):
     answer = manage("openqueue_runs", act, *words)
     assert "No run's id begins with 'ffffffff'" in answer.error
     assert Run.objects.get().status == "queued"
+
+
+def test_the_list_takes_a_search_and_names_what_it_leaves_out(manage, capsys):
+    make_run(status="failed", queue="email")
+    wanted = make_run(status="failed")
+    answer = manage("openqueue_runs", "list", "--search", "error:ValueError -queue:email que:x", "--json")
+    assert [run["id"] for run in answer.json["runs"]] == [str(wanted)]
+    assert [problem["field"] for problem in answer.json["problems"]] == ["que"]
+    manage("openqueue_runs", "list", "--search", "que:x")
+    assert "Left out: Unknown field `que:`. Known: status" in capsys.readouterr().err

@@ -50,7 +50,10 @@ def test_a_scheduler_sweeps_until_it_is_told_to_stop(scheduler, number):
     assert time.monotonic() - asked < 2
     banner, stopped = out.split("Ready.\n")
     assert re.search(r"scheduler, pid \d+\n", banner)
-    assert "sweeps     due, announce, reap, expiry, retention\n" in banner
+    assert (
+        "sweeps     due, permits, announce, schedules, reap, expiry, flows, rollups, depths, alerts, deliveries, "
+        "retention, payloads\n" in banner
+    )
     assert stopped == "Stopped.\n"
 
 
@@ -67,8 +70,11 @@ def test_only_the_sweeps_that_were_asked_for_are_made(scheduler):
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["--only", "due,tea"], "--only 'due,tea': there is no sweep 'tea'. Choose from: due, announce"),
-        (["--only", ","], "Choose from: due, announce"),
+        (
+            ["--only", "due,tea"],
+            "--only 'due,tea': there is no sweep 'tea'. Choose from: due, permits, announce",
+        ),
+        (["--only", ","], "Choose from: due, permits, announce"),
         (["--runtime", "kafka"], "--runtime 'kafka' is not one of: default."),
     ],
 )

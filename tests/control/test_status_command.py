@@ -4,6 +4,7 @@ import pytest
 from django.core.checks import Error, register, registry
 from django.db import connection
 
+from openqueue.store import store
 from tests.control.builders import make_run, make_worker, pause
 
 pytestmark = pytest.mark.django_db
@@ -50,23 +51,31 @@ def test_the_json_twin_has_these_fields(manage):
     assert seen["database"] == {"alias": "default", "vendor": connection.vendor, "ok": True, "detail": ""}
     assert list(seen["runtimes"][0]) == ["alias", "backend", "ok", "detail"]
     assert list(seen["queues"][0]) == [
-        "name", "runtime", "paused", "paused_by", "pause_reason", "due", "later", "running", "oldest_due", "unflipped",
-        "unannounced", "oldest_unannounced", "unknown_task", "workers",
+        "name", "runtime", "paused", "paused_by", "pause_reason", "paused_for", "due", "later", "waiting", "running",
+        "oldest_due", "unflipped", "unannounced", "oldest_unannounced", "unknown_task", "workers", "behaviour",
+        "draining", "closed_by", "close_reason", "closed_for",
     ]  # fmt: skip
     assert list(seen["workers"][0]) == [
-        "id", "host", "pid", "version", "state", "runtimes", "queues", "slots", "busy", "claims", "started_at",
-        "heartbeat_age", "lease_left",
+        "id", "host", "pid", "version", "release", "language", "state", "runtimes", "queues", "slots", "busy", "claims",
+        "lag", "memory",
+        "started_at", "heartbeat_age", "lease_left", "command", "command_by", "command_age",
     ]  # fmt: skip
     assert [(f["id"], f["subject"]) for f in seen["findings"]] == [("no_worker", "queue email")]
+
+
+def test_an_overloaded_worker_is_told(manage):
+    worker = make_worker()
+    assert "overloaded" not in manage("openqueue_status").out
+    store().note_lag(worker, seconds=1.25)
+    assert "running, overloaded (1.2 s late)" in manage("openqueue_status").out
 
 
 def test_check_has_a_json_twin_too(manage):
     assert manage("openqueue_status", "--check", "--json").json == {"healthy": True, "findings": []}
 
 
-def test_a_database_without_the_tables_is_told_not_raised(manage):
-    with connection.cursor() as cursor:
-        cursor.execute("ALTER TABLE openqueue_outbox RENAME TO openqueue_outbox_away")
+def test_a_database_without_the_tables_is_told_not_raised(manage, without_table):
+    without_table("openqueue_outbox")
     answer = manage("openqueue_status")
     assert answer.code == 1
     assert "migrate" in answer.out

@@ -63,6 +63,20 @@ def test_what_was_published_is_marked_lazily_with_tries_nought(memory: Any, monk
     assert 58 < (row.announce_at - row.announced_at).total_seconds() <= 60
 
 
+def test_nothing_is_marked_before_it_is_out(memory: Any, monkeypatch):
+    monkeypatch.setattr(post_commit, "MARK_EVERY", 0.0)
+    publish, seen = memory.publish, []
+
+    def watched(messages: Sequence[Message]) -> Sequence[Published]:
+        seen.append((list(post_commit.publisher.marks), Outbox.objects.get().announced_at))
+        return publish(messages)
+
+    monkeypatch.setattr(memory, "publish", watched)
+    add.trigger(1, 2)
+    eventually(lambda: Outbox.objects.filter(announced_at__isnull=False).exists())
+    assert seen == [([], None)]
+
+
 class Broken(MemoryRuntime):
     """A broker that raises, as whatever its client raises."""
 
@@ -86,7 +100,7 @@ def test_a_full_queue_of_batches_is_left_to_the_sweep(monkeypatch):
     publisher = Publisher()
     publisher.thread = threading.current_thread()  # nobody takes anything
     for _ in range(5):
-        publisher.put("default", [])
+        publisher.put(("default", []))
     assert publisher.batches.qsize() == 2
 
 

@@ -13,8 +13,7 @@ from openqueue.models import Claim, Outbox, Run, RunEvent
 from openqueue.types import ClaimRequest
 from tests.app.tasks import add
 
-POSTGRESQL = connection.vendor == "postgresql"
-TRIGGER, CLAIM, SETTLE = (1, 1, 2) if POSTGRESQL else (3, 4, 6)
+TRIGGER, CLAIM, SETTLE = {"postgresql": (1, 1, 2), "mysql": (4, 5, 4), "sqlite": (3, 3, 6)}[connection.vendor]
 
 
 def request() -> ClaimRequest:

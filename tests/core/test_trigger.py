@@ -6,20 +6,20 @@ import asyncio
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import connections, transaction
+from django.db import IntegrityError, connections, transaction
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from django.urls import path
 from django.utils import timezone
 
-from openqueue import (
-    TriggerNotAtomic,
-)
+from openqueue import TriggerNotAtomic, orders
+from openqueue.ids import uuid7
 from openqueue.models import Outbox, Run, RunEvent
 from tests.app.models import Note
 from tests.app.tasks import add
@@ -218,3 +218,17 @@ def test_of_delay_and_run_at_the_newer_stands():
     order = add.using(delay=10).using(run_at=datetime(2031, 1, 1, tzinfo=UTC))
     assert order.options.delay is None
     assert order.using(delay=3).options.run_at is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_trigger_that_failed_half_way_cannot_be_committed(monkeypatch: pytest.MonkeyPatch):
+    now = datetime.now(UTC)
+    stale = Outbox.objects.create(
+        run_id=uuid7(), seq=1, attempt=1, task_id=add.id, runtime="default", queue="default", priority=0,
+        due_at=now, announce_at=now, ready=False,
+    )  # fmt: skip
+    monkeypatch.setattr(orders, "uuid7", lambda: stale.run_id)
+    with transaction.atomic(), suppress(IntegrityError):
+        add.trigger(1, b=2)
+    assert not Run.objects.exists()
+    assert not RunEvent.objects.exists()

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import psutil
+from django.db import connection
 from django.utils import timezone
 
 from openqueue.models import Claim, Outbox, Run, RunEvent, Sweep, Worker
@@ -32,7 +34,12 @@ SETTINGS: dict[str, Any] = {
 RECOVERY = LEASE + REAP_EVERY + 2 * HEARTBEAT + 6
 """Seconds in which a lost run must have begun again, on a busy machine."""
 
-CLAIM, SETTLE = b"INSERT INTO openqueue_claim", b"DELETE FROM openqueue_claim"
+CLAIM = b"INSERT INTO openqueue_claim"
+SETTLE = (
+    b"FROM openqueue_claim AS c FORCE INDEX"
+    if connection.vendor == "mysql"
+    else b"DELETE FROM openqueue_claim"
+)
 """How the proxy knows these statements."""
 
 
@@ -127,10 +134,18 @@ class WorkerProcess:
 
     def end(self) -> None:
         """Leave nothing behind; what still runs says in its log where its threads are."""
+        below: list[psutil.Process] = []
+        with contextlib.suppress(psutil.NoSuchProcess):
+            below = psutil.Process(self.pid).children(
+                recursive=True
+            )  # of a supervisor, in groups of their own
         for number in (signal.SIGABRT, signal.SIGCONT):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, number)
         self.process.wait(10)
+        for process in below:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
 
     def said(self) -> str:
         said = self.log.read_text(errors="replace")
@@ -148,15 +163,29 @@ class Stage:
         self.workers: list[WorkerProcess] = []
         self.amnesia = False
         """The database forgot commits on purpose: what bodies wrote cannot fit what it says."""
+        self.clock_was_set = False
+        """The database's clock went back on purpose: the events' times do as well."""
 
     def worker(
-        self, *arguments: str, wait: bool = True, port: int | None = None, **settings: Any
+        self,
+        *arguments: str,
+        wait: bool = True,
+        port: int | None = None,
+        database: dict[str, Any] | None = None,
+        environment: dict[str, str] | None = None,
+        **settings: Any,
     ) -> WorkerProcess:
-        """Start a worker; `port` leads it to the database through a proxy."""
-        environment = self.surroundings(**settings)
+        """Start a worker.
+
+        port: leads it to the database through a proxy.
+        database: what its project writes into DATABASES besides.
+        """
+        environment = self.surroundings(**settings) | (environment or {})
+        if database is not None:
+            environment["OPENQUEUE_TEST_MORE"] = json.dumps(database)
         if port is not None:
-            url = environment["OPENQUEUE_TEST_POSTGRESQL"]
-            environment["OPENQUEUE_TEST_POSTGRESQL"] = f"{url.rpartition(':')[0]}:{port}/"
+            url = environment["OPENQUEUE_TEST_SERVER"]
+            environment["OPENQUEUE_TEST_SERVER"] = f"{url.rpartition(':')[0]}:{port}/"
         log = self.folder / f"worker-{len(self.workers)}.log"
         worker = WorkerProcess(environment, log, *(arguments or ("--concurrency", "4")))
         self.workers.append(worker)

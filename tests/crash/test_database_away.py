@@ -15,9 +15,16 @@ from tests.crash.invariants import check
 from tests.crash.stage import Gates, Stage, kinds, settled
 from tests.eventually import eventually
 from tests.proxy.proxy import Proxy
-from tests.servers.postgresql import PostgreSQL
+from tests.servers import databases
+from tests.servers.databases import Server
 
-pytestmark = [pytest.mark.crash, pytest.mark.postgresql]
+pytestmark = [pytest.mark.crash, pytest.mark.mariadb_too]
+
+
+@pytest.fixture
+def server() -> Server:
+    """The session's server, to restart or cut off."""
+    return databases.server()
 
 
 class Client:
@@ -64,15 +71,15 @@ def everything_ends(client: Client, gates: Gates) -> None:
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
-def test_postgresql_restarts_under_load(
-    stage: Stage, gates: Gates, client: Client, postgresql: PostgreSQL, mode: str
+def test_the_server_restarts_under_load(
+    stage: Stage, gates: Gates, client: Client, server: Server, mode: str
 ):
     stage.worker()
     stage.worker()
     with client:
         eventually(lambda: len(gates.effects()) > 30)
         connections.close_all()
-        postgresql.restart(mode)
+        server.restart(mode)
         before = len(client.confirmed)
         eventually(lambda: len(client.confirmed) > before + 15, within=10)
         served = len(gates.effects())
@@ -81,7 +88,7 @@ def test_postgresql_restarts_under_load(
 
 
 def test_connections_are_terminated_twice_a_second_under_load(
-    stage: Stage, gates: Gates, client: Client, postgresql: PostgreSQL
+    stage: Stage, gates: Gates, client: Client, server: Server
 ):
     stage.worker()
     stage.worker()
@@ -91,7 +98,7 @@ def test_connections_are_terminated_twice_a_second_under_load(
         eventually(lambda: len(gates.effects()) > 10)
         connections.close_all()
         for _ in range(8):
-            cut += postgresql.terminate_connections(database=name)
+            cut += server.terminate_connections(database=name)
             client.stopped.wait(0.5)
     assert cut > 20
     everything_ends(client, gates)

@@ -29,7 +29,7 @@ def test_killed_in_the_middle_of_a_body_the_run_begins_again_and_ends_once(
     assert kinds(run) == ["triggered", "started", "worker_lost", "started", "completed"]
 
 
-@pytest.mark.postgresql
+@pytest.mark.mariadb_too
 def test_killed_between_the_claim_and_the_body_the_body_begins_once(
     runtime: str, stage: Stage, gates: Gates, proxy: Proxy
 ):
@@ -45,7 +45,7 @@ def test_killed_between_the_claim_and_the_body_the_body_begins_once(
     assert gates.starts(run) == [2]
 
 
-@pytest.mark.postgresql
+@pytest.mark.mariadb_too
 def test_killed_between_the_body_and_its_record_the_body_runs_twice_and_counts_once(
     stage: Stage, gates: Gates, proxy: Proxy
 ):
@@ -63,7 +63,7 @@ def test_killed_between_the_body_and_its_record_the_body_runs_twice_and_counts_o
     assert kinds(run).count("completed") == 1
 
 
-@pytest.mark.postgresql
+@pytest.mark.mariadb_too
 def test_killed_while_its_record_is_on_the_way_the_run_ends_once_all_the_same(
     stage: Stage, gates: Gates, proxy: Proxy
 ):
@@ -84,7 +84,7 @@ def test_killed_while_its_record_is_on_the_way_the_run_ends_once_all_the_same(
     assert kinds(run) == ["triggered", "started", "worker_lost", "started", "completed"]
 
 
-@pytest.mark.postgresql
+@pytest.mark.mariadb_too
 def test_what_kills_its_process_again_and_again_fails_as_worker_lost_and_its_neighbour_completes(
     stage: Stage, gates: Gates
 ):

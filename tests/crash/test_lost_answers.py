@@ -5,15 +5,16 @@ from __future__ import annotations
 from uuid import uuid4
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 
-from openqueue.models import Claim, Run, RunEvent
+from openqueue.models import Claim, Outbox, Run, RunEvent
+from openqueue.store import store
 from tests.app.crash_tasks import gated, quick
 from tests.crash.stage import CLAIM, RECOVERY, SETTLE, Gates, Stage, kinds, late_results, settled
 from tests.eventually import eventually
 from tests.proxy.proxy import Proxy
 
-pytestmark = [pytest.mark.crash, pytest.mark.postgresql]
+pytestmark = [pytest.mark.crash, pytest.mark.mariadb_too]
 
 
 def test_a_claim_whose_answer_is_lost_is_adopted_or_given_back_uncharged(
@@ -133,13 +134,11 @@ def test_a_settle_of_a_claim_that_a_failover_lost_is_refused(stage: Stage, gates
         claim.delete()
         RunEvent.objects.get(run_id=run.id, kind="started").delete()
         Run.objects.filter(pk=run.id).update(status="queued", attempt=0, version=1, started_at=None)
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "INSERT INTO openqueue_outbox (run_id, seq, attempt, task_id, runtime, queue, priority, due_at, ready,"
-                " announce_at, tries) SELECT id, 1, 1, task_id, runtime, queue, 0, now(), true, now(), 0"
-                " FROM openqueue_run WHERE id = %s",
-                [run.id],
-            )
+        at = store().clock(None)
+        Outbox.objects.create(
+            run_id=run.id, seq=1, attempt=1, task_id=gated.id, runtime="default", queue="default", priority=0,
+            due_at=at, ready=True, announce_at=at,
+        )  # fmt: skip
     gates.open(run)
     row = settled(run, within=RECOVERY)
     assert (row.attempt, row.crash_count) == (1, 0)

@@ -8,8 +8,8 @@ import pytest
 from django.utils import timezone
 
 from openqueue.models import Claim, Run, RunEvent, Worker
-from tests.app.crash_tasks import agated, gated, quick
-from tests.crash.stage import RECOVERY, Gates, Stage, kinds, late_results, settled
+from tests.app.crash_tasks import agated, blocking, deaf, gated, quick
+from tests.crash.stage import LEASE, RECOVERY, Gates, Stage, kinds, late_results, settled
 from tests.eventually import eventually
 
 pytestmark = pytest.mark.crash
@@ -65,7 +65,7 @@ def test_a_zombie_that_ends_late_well_or_badly_changes_nothing_and_goes_on_servi
     assert len(zombie.incarnations) == 2
 
 
-@pytest.mark.postgresql
+@pytest.mark.mariadb_too
 def test_a_zombie_that_wakes_while_its_run_waits_in_the_queue_is_refused_too(stage: Stage, gates: Gates):
     run = gated.trigger()
     zombie = stage.worker()
@@ -82,7 +82,7 @@ def test_a_zombie_that_wakes_while_its_run_waits_in_the_queue_is_refused_too(sta
     assert late_results(run) == 1
 
 
-@pytest.mark.postgresql
+@pytest.mark.mariadb_too
 def test_a_fleet_that_slept_as_one_wakes_as_one_and_nobody_takes_the_other_for_dead(
     stage: Stage, gates: Gates
 ):
@@ -105,7 +105,7 @@ def test_a_fleet_that_slept_as_one_wakes_as_one_and_nobody_takes_the_other_for_d
         assert kinds(run) == ["triggered", "started", "completed"]
 
 
-@pytest.mark.postgresql
+@pytest.mark.mariadb_too
 def test_a_short_sleep_costs_nothing(stage: Stage, gates: Gates):
     run = gated.trigger()
     sleeper = stage.worker()
@@ -115,3 +115,33 @@ def test_a_short_sleep_costs_nothing(stage: Stage, gates: Gates):
     sleeper.go_on()
     assert settled(run).attempt == 1
     assert kinds(run) == ["triggered", "started", "completed"]
+
+
+@pytest.mark.postgresql
+def test_a_body_that_lets_no_other_thread_run_costs_its_process_the_lease_and_no_more(
+    stage: Stage, gates: Gates
+):
+    """The heartbeat is a thread: C code that keeps the interpreter's lock silences it, as sleep would."""
+    worker = stage.worker()
+    stage.worker("--queues", "email")  # it takes back what is lost, and does not serve the run
+    stage.have_watched()
+    run = deaf.trigger(int(LEASE + 4))
+    row = settled(run)
+    assert (row.attempt, row.crash_count, row.result["pid"]) == (2, 1, worker.pid)
+    assert [k for k in kinds(run) if k != "late_result_discarded"] == [
+        "triggered", "started", "worker_lost", "started", "completed",
+    ]  # fmt: skip
+    eventually(lambda: late_results(run) == 1)
+    assert len(worker.incarnations) == 2
+
+
+@pytest.mark.sqlite_too
+def test_a_coroutine_that_blocks_the_loop_keeps_its_lease_and_holds_up_no_thread(stage: Stage, gates: Gates):
+    run = blocking.trigger(LEASE + 1)
+    worker = stage.worker()
+    eventually(lambda: gates.starts(run) == [1])
+    for other in quick.trigger_many([{}] * 5):
+        assert settled(other, within=LEASE).result["pid"] == worker.pid
+    row = settled(run)
+    assert (row.attempt, row.crash_count) == (1, 0)
+    assert len(worker.incarnations) == 1

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -16,6 +17,8 @@ from django.db import connections
 
 from openqueue import registry, signals
 from openqueue.conf import forget
+from openqueue.control import tokens
+from openqueue.control.actor import Actor
 from openqueue.core import post_commit
 from openqueue.processes.worker.worker import Worker
 
@@ -72,6 +75,14 @@ def worker(module: ModuleType, transactional_db: None) -> Iterator[None]:
     """A worker that serves the tasks of the page."""
     with working():
         yield
+
+
+@pytest.fixture
+def served(live_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The API, listening, and in the environment what a client needs for it."""
+    token = tokens.create("docs", scopes=["admin"], actor=Actor(name="docs"))
+    monkeypatch.setenv("OPENQUEUE_URL", f"{live_server.url}/openqueue/")
+    monkeypatch.setenv("OPENQUEUE_TOKEN", token)
 
 
 @pytest.fixture

@@ -14,11 +14,13 @@ from typing import Any
 
 import pytest
 from django.conf import settings as project_settings
+from django.db import transaction
 from django.test import SimpleTestCase
 from django.utils.module_loading import import_string
 
 from openqueue.checks import SQLITE_OPTIONS
 from openqueue.conf import Reader
+from openqueue.testing import QueuedRuns
 from openqueue.testing.conformance import RuntimeConformance
 from tests.docs.conftest import working
 from tests.docs.pages import DOCS, PAGES, Block, blocks, name
@@ -28,6 +30,8 @@ FOLLOWED = DOCS / "quickstart.md"
 """Its own test does what it says, in a project of its own."""
 WORKERLESS = {DOCS / "guides" / "testing-your-tasks.md"}
 """Its tests start the worker themselves."""
+SERVED = {DOCS / "guides" / "client.md"}
+"""It talks to the API."""
 TASK = "from openqueue import task\n@task\ndef double(number: int) -> int:\n    return 2 * number\n"
 SAID = re.compile(r"^ *print\(.*\)  # (?P<said>.+)$", re.MULTILINE)
 DOCTEST = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -41,6 +45,8 @@ def test_the_code_of_a_page_runs(page: Path, module: ModuleType, request: pytest
     parts = blocks(page, "python", "pycon")
     if page not in WORKERLESS and not all(is_settings(block) for block in parts):
         request.getfixturevalue("worker")
+    if page in SERVED:
+        request.getfixturevalue("served")
     for block in parts:
         if is_settings(block):
             check_settings(block, request.getfixturevalue("project"))
@@ -123,6 +129,11 @@ def check_tests(module: ModuleType) -> None:
         suite.run(result)
     assert result.wasSuccessful(), [text for _, text in result.errors + result.failures]
     assert result.testsRun >= len(cases)
+    for said, value in list(vars(module).items()):
+        if said.startswith("test_") and value.__module__ == module.__name__:
+            with transaction.atomic(), QueuedRuns() as runs:  # as the fixture that it asks for
+                value(runs)
+                transaction.set_rollback(True)
 
 
 @pytest.mark.django_db(transaction=True)

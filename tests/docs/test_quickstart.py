@@ -11,7 +11,6 @@ import pytest
 
 from tests.docs.pages import DOCS, ROOT, blocks
 
-pytestmark = pytest.mark.sqlite  # its project is on SQLite whatever the session's database is
 PAGE = DOCS / "quickstart.md"
 SHELL = "# python manage.py shell"
 ALREADY_THERE = (["python3", "-m"], [".", ".venv/bin/activate"], ["pip", "install"])

@@ -12,17 +12,18 @@ import pytest
 from django.core.management import get_commands, load_command_class
 
 import openqueue
-from openqueue import checks, conf, declaration, errors, models, options, signals
+from openqueue import checks, conf, declaration, deployment, errors, models, options, signals
 from openqueue.context import TaskContext
+from openqueue.contrib.django_tasks import backend
 from openqueue.control import findings, overview
+from openqueue.control.doctor import brokers, clocks, database, examination, operation
 from openqueue.handle import RunHandle
-from openqueue.processes.sweeps import Sweeps
-from openqueue.processes.sweeps.due import LONGEST, SHORTEST
+from openqueue.processes.sweeps import Sweeps, announcer, due, expiry, permits
 from openqueue.runtimes.base import Consumer, Runtime
 from openqueue.states import Kind, Reason, Status
 from tests.docs.pages import DOCS
 
-ENGINE = {"ask_to_stop", "checkpoint", "mask"}
+ENGINE = {"ask_to_stop", "checkpoint", "end_lines", "mask", "overhear"}
 """Members of a context that are the worker's."""
 REFERENCE = DOCS / "reference"
 COMMANDS = sorted(command for command, app in get_commands().items() if app == "openqueue")
@@ -47,17 +48,32 @@ def test_every_setting_is_there_with_its_default():
         assert default == plain(getattr(raw, key.lower()), key=key), key
 
 
+ALERTS = {
+    "ALLOWED_HOSTS": "allowed_hosts",
+    "ONLY_HOSTS": "only_hosts",
+    "ALLOW_HTTP": "allow_http",
+    "URL": "url",
+    "FROM": "sender",
+}
+
+
+def written_as(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
+
+
 def plain(value: object, *, key: str) -> object:
     """Return a default as a developer would write it."""
     if key == "RUNTIMES":
         return {"default": {"BACKEND": conf.DATABASE_RUNTIME}}
+    if key == "ALERTS":
+        return {name: written_as(getattr(value, field)) for name, field in ALERTS.items()}
     if key == "RETENTION":
         return conf.RETENTION_DAYS
     return value.total_seconds() if isinstance(value, timedelta) else value
 
 
 def check_ids() -> set[str]:
-    source = inspect.getsource(checks) + inspect.getsource(conf)
+    source = "".join(map(inspect.getsource, (checks, conf, deployment, backend)))
     return {f"openqueue.{number}" for number in re.findall(r'"(?:openqueue\.)?([EW]\d{3})"', source)}
 
 
@@ -128,6 +144,21 @@ def test_every_finding_is_there():
     assert {one for one in known if f"| `{one}` |" not in written} == set()
 
 
+def test_every_finding_of_the_doctor_is_there():
+    source = "".join(inspect.getsource(part) for part in (brokers, clocks, database, examination, operation))
+    source += "".join(inspect.getsource(part) for part in database_vendors())
+    known = set(re.findall(r'\bid="(\w+)"', source))
+    written = "".join(
+        re.findall(r"^\| (`.*?) \|", section("reference/commands.md", "openqueue_doctor"), re.MULTILINE)
+    )
+    assert len(known) > 20
+    assert {one for one in known if f"`{one}`" not in written} == set()
+
+
+def database_vendors() -> list[object]:
+    return [inspect.getmodule(judge) for judge in database.VENDORS.values()]
+
+
 def test_every_option_of_a_task_is_there():
     page = text("reference/tasks.md")
     taken = set(inspect.signature(declaration.Task.__init__).parameters) - {"self", "function", "options"}
@@ -176,6 +207,9 @@ def test_every_sweep_is_there_with_its_interval():
         said = f"{milliseconds / 1000:g} s" if milliseconds >= 1000 else f"{milliseconds:g} ms"
         said = {
             "reap": "`REAP_EVERY`",
-            "due": f"{SHORTEST.microseconds // 1000} to {LONGEST.microseconds // 1000} ms",
+            "due": f"{due.SHORTEST.microseconds // 1000} to {due.LONGEST.microseconds // 1000} ms",
+            "permits": f"{permits.SHORTEST.microseconds // 1000} to {permits.LONGEST.microseconds // 1000} ms",
+            "announce": f"{announcer.SHORTEST.microseconds // 1000} to {announcer.LONGEST.microseconds // 1000} ms",
+            "expiry": f"{expiry.SHORTEST.seconds} to {expiry.LONGEST.seconds} s",
         }.get(sweep.name, said)
         assert re.search(rf"^\| `{sweep.name}` \| .* \| {said} \|$", page, re.MULTILINE), (sweep.name, said)

@@ -15,6 +15,8 @@ from typing import Any
 import django
 import pytest
 
+from openqueue.testing.plugin import queued_runs as queued_runs
+
 EXAMPLE = Path(__file__).resolve().parents[2] / "example_project"
 
 

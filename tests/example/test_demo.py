@@ -27,7 +27,7 @@ from tests.servers.ports import free_port
 ROOT = Path(__file__).resolve().parents[2]
 TRAVELS = ("pyproject.toml", "README.md", "LICENSE", "openqueue", "openqueue_workbench", "example_project")
 
-pytestmark = pytest.mark.crash
+pytestmark = [pytest.mark.crash, pytest.mark.xdist_group("demo")]  # one environment for all of them
 
 
 class Demo:
@@ -141,6 +141,19 @@ def test_the_admin_opens_with_the_printed_password_and_shows_the_runs(clone):
         token = re.search(r'csrfmiddlewaretoken" value="(\w+)"', read(browser, login))[1]
         form = {"csrfmiddlewaretoken": token, "username": "admin", "password": password(demo.output)}
         assert "shop.charge_payment" in read(browser, login, form)
+
+
+def test_its_link_opens_the_workbench_signed_in_once(clone):
+    with running(clone) as demo:
+        demo.opened()
+        link = re.search(r"the jobs +(\S+)", demo.output)[1]
+        browser, another = (
+            urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
+            for _ in range(2)
+        )
+        assert "Needs attention" in read(browser, link)
+        assert "csrfmiddlewaretoken" in read(another, link)  # the login's form
+        assert "Needs attention" not in read(another, link)
 
 
 def test_ctrl_c_ends_all_of_it(clone):

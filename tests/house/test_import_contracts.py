@@ -20,6 +20,8 @@ PLANTED = [
     ("layers", "openqueue/planted.py", "openqueue.errors"),
     ("engine", "openqueue/core/planted.py", "openqueue_workbench"),
     ("faces", "openqueue_workbench/planted.py", "openqueue.store"),
+    ("faces", "openqueue/api/planted.py", "openqueue.models"),
+    ("layers", "openqueue/control/planted.py", "openqueue.api"),
     ("runtimes-and-runs", "openqueue/runtimes/planted.py", "openqueue.models"),
     ("runtimes", "openqueue/runtimes/memory.py", "openqueue.runtimes.database"),
     ("concrete-runtimes", "openqueue/core/planted.py", "openqueue.runtimes.memory"),
@@ -27,6 +29,11 @@ PLANTED = [
     ("sweeps", "openqueue/processes/sweeps/reaper.py", "openqueue.processes.sweeps.announcer"),
     ("brokers", "openqueue/core/planted.py", "redis"),
     ("brokers", "openqueue/core/planted.py", "opentelemetry"),
+    ("brokers", "openqueue/control/planted.py", "rest_framework"),
+    ("brokers", "openqueue/control/planted.py", "drf_spectacular"),
+    ("brokers", "openqueue/api/planted.py", "httpx"),
+    ("client", "openqueue/client/planted.py", "django"),
+    ("client", "openqueue/codec/text.py", "django.conf"),
     ("cycles", "openqueue/models/fields.py", "openqueue.models.run"),
 ]
 

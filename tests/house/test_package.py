@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import zipfile
+from email.message import Message
+from email.parser import Parser
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.house import tree
 
@@ -69,15 +74,44 @@ def test_the_wheel_carries_nothing_else(carried: set[str]):
     assert {name.split("/")[0] for name in carried if ".dist-info/" not in name} == set(PACKAGES)
 
 
-def test_the_extras_are_the_promised_ones(wheel: Path):
+def metadata(wheel: Path) -> Message:
     with zipfile.ZipFile(wheel) as archive:
-        (metadata,) = [name for name in archive.namelist() if name.endswith("METADATA")]
-        lines = archive.read(metadata).decode().splitlines()
-    extras = {line.removeprefix("Provides-Extra: ") for line in lines if line.startswith("Provides-Extra: ")}
-    promised = (
-        "redis rabbitmq kafka kafka-confluent postgres mysql api workbench otel prometheus crypto fast all"
+        (name,) = [name for name in archive.namelist() if name.endswith("METADATA")]
+        return Parser().parsestr(archive.read(name).decode())
+
+
+def test_the_extras_are_the_promised_ones(wheel: Path):
+    promised = "redis rabbitmq kafka kafka-confluent postgres mysql api client"
+    promised += " workbench otel prometheus crypto fast all"
+    assert set(metadata(wheel).get_all("Provides-Extra", [])) == set(promised.split())
+
+
+def test_what_the_wheel_brings_along_is_listed_with_version_and_license(wheel: Path, tmp_path: Path):
+    """[A44]"""
+    run(
+        sys.executable, str(tree.ROOT / "tests" / "sbom.py"), str(wheel), str(tmp_path / "openqueue.cdx.json")
     )
-    assert extras == set(promised.split())
+    told = json.loads((tmp_path / "openqueue.cdx.json").read_text())
+    assert (told["bomFormat"], told["metadata"]["component"]["name"]) == ("CycloneDX", "openqueue")
+    assert wheel.name.startswith(f"openqueue-{told['metadata']['component']['version']}-")
+    listed = {canonicalize_name(one["name"]): one for one in told["components"]}
+    assert all(one["version"] and one["purl"].startswith("pkg:pypi/") for one in listed.values())
+    assert sum(bool(one.get("licenses")) for one in listed.values()) > len(listed) * 0.9
+    wanted = {
+        canonicalize_name(one.name)
+        for one in map(Requirement, metadata(wheel).get_all("Requires-Dist", []))
+        if one.marker is None or one.marker.evaluate({"extra": "all"})
+    } - {"openqueue"}
+    assert wanted - set(listed) == set()
+    assert not {"pip", "setuptools", "pytest"} & set(listed)
+    (root,) = [one for one in told["dependencies"] if one["ref"] == told["metadata"]["component"]["bom-ref"]]
+    assert {canonicalize_name(ref.partition("==")[0]) for ref in root["dependsOn"]} >= {"django", "msgspec"}
+
+
+def test_the_wheel_brings_its_pytest_plugin(wheel: Path):
+    with zipfile.ZipFile(wheel) as archive:
+        (entries,) = [name for name in archive.namelist() if name.endswith("entry_points.txt")]
+        assert "[pytest11]\nopenqueue = openqueue.testing.plugin" in archive.read(entries).decode()
 
 
 def test_the_wheel_works_in_a_clean_environment(wheel: Path, tmp_path: Path):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, assert_type
 
-from openqueue import RunHandle, Task, TaskContext, exponential, task, trigger, trigger_many
+from openqueue import RunHandle, ScheduleHandle, Task, TaskContext, exponential, task, trigger, trigger_many
+from openqueue.client import AsyncClient, Client, CreatedRun, NewRun, Run, ShownRun
 
 
 @task
@@ -57,6 +58,11 @@ def called() -> None:
 
 
 def on_one_occasion() -> None:
+    schedule = plain.schedules.create(cron="0 9 * * *", payload={"order": 1}, key="a", queue="slow")
+    assert_type(schedule, ScheduleHandle)
+    assert_type(schedule.pause().resume().update(every=60), ScheduleHandle)
+    assert_type(schedule.trigger_now(), RunHandle[Any])
+    assert_type(plain.schedules.list(), list[ScheduleHandle])
     order = with_context.using(delay=60, priority=10)
     assert_type(order.using(queue="slow").trigger(order=1), RunHandle[str])
     assert_type(order.trigger_many([{"order": 1}]), list[RunHandle[str]])
@@ -83,3 +89,21 @@ def refused() -> None:
     plain.trigger(order="one")  # type: ignore[arg-type]  # not an int
     with_context.trigger()  # type: ignore[call-arg]  # the context is given, the order is not
     with_options.trigger(other=1)  # type: ignore[call-arg]  # no such argument
+    Client().trigger("shop.send_invoice", delay="soon")  # type: ignore[arg-type]  # no duration
+    Client().trigger("shop.send_invoice", urgency=1)  # type: ignore[call-arg]  # no such option
+
+
+def from_outside() -> None:
+    client = Client()
+    run = client.trigger("shop.send_invoice", {"order": 1}, delay=60, tags=["billing"])
+    assert_type(run, CreatedRun)
+    assert_type(client.wait(run, timeout=10), Any)
+    assert_type(client.get(run.id), ShownRun)
+    assert_type(client.trigger_many([NewRun("shop.send_invoice", {"order": 1})]), list[CreatedRun])
+    assert_type(list(client.runs(queue="email")), list[Run])
+
+
+async def from_outside_awaited() -> None:
+    async with AsyncClient() as client:
+        assert_type(await client.trigger("shop.send_invoice"), CreatedRun)
+        assert_type([run async for run in client.runs()], list[Run])

@@ -12,7 +12,7 @@ from django.db import connections
 
 from openqueue.testing.conformance.suite import Served
 
-LONGEST = 10.0
+LONGEST = 40.0
 
 
 @pytest.fixture
@@ -74,4 +74,19 @@ def unpleasant_tasks() -> Iterator[None]:
         registry.add(one, given_id=one.given_id)
     yield
     for one in tasks:
+        registry.remove(one)
+
+
+@pytest.fixture
+def isolated_tasks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The tasks of tests/processes/isolated.py, registered for the test alone. Their children start quickly."""
+    from openqueue import registry
+    from tests.processes.isolated import TASKS
+
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "tests.child_settings")
+    monkeypatch.delenv("PYTHONDEVMODE", raising=False)
+    for one in TASKS:
+        registry.add(one, given_id=one.given_id)
+    yield
+    for one in TASKS:
         registry.remove(one)

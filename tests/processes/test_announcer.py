@@ -8,15 +8,17 @@ from typing import Any
 import pytest
 
 from openqueue import runtimes
+from openqueue.core import rehearsal, window
 from openqueue.models import Outbox, QueueState
-from openqueue.processes.sweeps import announcer
 from openqueue.processes.sweeps.announcer import Announcer
+from openqueue.processes.sweeps.due import Due
 from openqueue.runtimes.base import Message, Published, decode
 from openqueue.runtimes.memory import MemoryRuntime
 from tests.store import fleet
 from tests.store.fleet import Clock, FakeWorker
 
 pytestmark = pytest.mark.django_db
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 class Broker(MemoryRuntime):
@@ -61,6 +63,43 @@ def test_a_row_that_nobody_announced_is_announced_after_its_head_start(clock: Cl
     assert (row.tries, row.announced_at, row.broker_ref) == (1, clock.now, "1")
     assert (row.announce_at - clock.now).total_seconds() == 60
     assert Announcer().step(clock.now) == 0
+
+
+def test_a_delayed_run_is_announced_as_soon_as_it_is_due(clock: Clock, broker: Broker, declare):
+    """It needs no head start: nobody publishes it on commit."""
+
+    @declare
+    def later() -> None: ...
+
+    with rehearsal.rehearsing(lambda: clock.now):
+        later.using(delay=5).trigger()
+    clock.pass_(5)
+    assert Due().step(clock.now) == 1
+    assert Announcer().step(clock.now) == 1
+
+
+def test_what_the_sweep_sends_carries_the_trace_of_its_run(clock: Clock, broker: Broker):
+    traces = {make_run(clock, traceparent=trace): trace for trace in (TRACE, None, TRACE[:-1] + "0")}
+    clock.pass_(2)
+    assert Announcer().step(clock.now) == 3
+    assert {message.run_id: message.traceparent for message in broker.published} == traces
+
+
+def test_a_row_is_leased_for_a_moment_and_marked_only_when_its_message_is_out(
+    clock: Clock, broker: Broker, monkeypatch
+):
+    make_run(clock)
+    clock.pass_(2)
+    publish, seen = broker.publish, []
+
+    def watched(messages: Sequence[Message]) -> Sequence[Published]:
+        row = Outbox.objects.get()
+        seen.append((row.announced_at, (row.announce_at - clock.now).total_seconds()))
+        return publish(messages)
+
+    monkeypatch.setattr(broker, "publish", watched)
+    assert Announcer().step(clock.now) == 1
+    assert seen == [(None, 1.0)]
 
 
 def test_higher_priority_is_announced_first(clock: Clock, broker: Broker):
@@ -167,7 +206,7 @@ def test_one_row_that_cannot_be_published_does_not_stop_the_others(clock: Clock,
 
 
 def test_no_more_is_announced_than_the_window_holds(clock: Clock, broker: Broker, monkeypatch):
-    monkeypatch.setattr(announcer, "WINDOW", 10)
+    monkeypatch.setattr(window, "WINDOW", 10)
     make_run(clock, runs=15)
     clock.pass_(2)
     assert Announcer().step(clock.now) == 10
@@ -178,7 +217,7 @@ def test_no_more_is_announced_than_the_window_holds(clock: Clock, broker: Broker
 
 
 def test_the_window_of_one_queue_is_not_another_s(clock: Clock, broker: Broker, monkeypatch):
-    monkeypatch.setattr(announcer, "WINDOW", 2)
+    monkeypatch.setattr(window, "WINDOW", 2)
     make_run(clock, runs=5, queue="a")
     make_run(clock, runs=5, queue="b")
     clock.pass_(2)

@@ -8,13 +8,13 @@ from datetime import timedelta
 import pytest
 from django.db import OperationalError
 
-from openqueue.models import Outbox, Run, RunEvent, RunLog
+from openqueue.models import Outbox, Run, RunEvent, RunLog, RuntimeOffset
 from openqueue.models import Worker as WorkerRow
 from openqueue.processes.sweeps import retention
 from openqueue.processes.sweeps.expiry import Expiry
 from openqueue.processes.sweeps.reaper import Reaper
 from openqueue.processes.sweeps.retention import Retention
-from openqueue.processes.sweeps.sweeps import Sweeps
+from openqueue.processes.sweeps.sweeps import Sweeps, loops
 from openqueue.store import store
 from openqueue.types import LogLine
 from tests.store import fleet
@@ -207,3 +207,62 @@ def test_workers_that_ended_long_ago_are_forgotten(clock: Clock):
     clock.pass_(86_400 + 31)
     Retention().step(clock.now)
     assert set(WorkerRow.objects.values_list("pk", flat=True)) == {holding.id, alive.id}
+
+
+def test_places_of_replays_go_a_month_after_their_last_one_was_through(clock: Clock):
+    def begin(reader: str, source: str) -> RuntimeOffset:
+        return RuntimeOffset.objects.create(
+            reader=reader, source=source, position="1", until="9", plan={}, tally={}, started_at=clock.now,
+            moved_at=clock.now,
+        )  # fmt: skip
+
+    through, standing = begin("replay a-1", "runs"), begin("replay b-1", "topic 0")
+    begin("replay b-1", "topic 1")
+    RuntimeOffset.objects.filter(pk__in=[through.pk, standing.pk]).update(finished_at=clock.now)
+    clock.pass_(30 * 86_400)
+    Retention().step(clock.now)
+    assert RuntimeOffset.objects.count() == 3
+    clock.pass_(1)
+    Retention().step(clock.now)
+    assert set(RuntimeOffset.objects.values_list("reader", "source")) == {
+        ("replay b-1", "topic 0"),
+        ("replay b-1", "topic 1"),
+    }, "one that can be gone on with keeps all its places"
+    RuntimeOffset.objects.update(finished_at=clock.now - timedelta(days=31))
+    Retention().step(clock.now)
+    assert not RuntimeOffset.objects.exists()
+
+
+def test_a_broker_that_takes_long_to_answer_holds_up_no_other_sweep(settings):
+    assert set(loops()) == {"sweeps"}
+    settings.OPENQUEUE = {
+        "RUNTIMES": {"default": {"BACKEND": "openqueue.runtimes.memory.MemoryRuntime"}},
+    }
+    assert set(loops()) == {"sweeps", "announce"}
+    assert set(loops(only=["announce"])) == {"announce"}
+    assert set(loops(only=["reap", "due"])) == {"sweeps"}
+
+
+def test_an_idle_loop_sleeps_until_the_next_sweep_is_due(clock: Clock):
+    sweeps = Sweeps(only=["due", "reap", "expiry"])
+    for _ in range(4):
+        sweeps.next_at = dict.fromkeys(sweeps.next_at, 0.0)
+        sweeps.step(clock.now)
+    assert 0.4 < sweeps.pause() <= 0.5
+    fleet.make_run(clock, delay=1)
+    clock.pass_(1)
+    sweeps.next_at = dict.fromkeys(sweeps.next_at, 0.0)
+    sweeps.step(clock.now)
+    assert sweeps.pause() < 0.15
+
+
+def test_what_falls_due_rouses_the_announcing_sweep_of_the_process(clock: Clock):
+    roused = []
+    sweeps = Sweeps(only=["due"], rouse=lambda: roused.append(True))
+    fleet.make_run(clock, delay=1)
+    sweeps.step(clock.now)
+    assert not roused
+    clock.pass_(1)
+    sweeps.next_at = dict.fromkeys(sweeps.next_at, 0.0)
+    sweeps.step(clock.now)
+    assert roused

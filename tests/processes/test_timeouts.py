@@ -128,6 +128,30 @@ def test_a_body_that_ends_within_its_time_is_left_in_peace(declare: Declare, dra
     assert {run.refresh().status for run in runs} == {"completed"}
 
 
+def test_the_moments_of_bodies_that_ended_early_do_not_pile_up(
+    declare: Declare, drain: Any, monkeypatch: Any
+):
+    monkeypatch.setattr(timekeeper, "CROWD", 20)
+    kept = []
+
+    @declare(timeout=3600)
+    def brief(n: int) -> None:
+        kept.append(len(keeper[0].moments))
+
+    keeper: list[Any] = []
+    init = timekeeper.Timekeeper.__init__
+
+    def note(self: Any, **parts: Any) -> None:
+        init(self, **parts)
+        keeper.append(self)
+
+    monkeypatch.setattr(timekeeper.Timekeeper, "__init__", note)
+    brief.trigger_many([{"n": n} for n in range(300)])
+    drain(slots=2)
+    assert len(kept) == 300
+    assert max(kept) < 100
+
+
 def test_using_gives_one_run_its_own_timeout(declare: Declare, drain: Any):
     @declare(max_attempts=1)
     def spin() -> None:

@@ -271,16 +271,6 @@ def test_a_run_whose_task_nobody_knows_fails_after_ten_deferrals(serving: Any, d
     assert "test.gone2" in run.error["message"]
 
 
-def test_what_a_body_cannot_be_given_any_more_fails_without_another_attempt(declare: Declare, drain: Any):
-    @declare
-    def old(n: int) -> None: ...
-
-    run = old.trigger(1)
-    Run.objects.update(payload={"n": "not a number any more"})
-    drain()
-    assert (run.refresh().status, run.reason, run.attempt) == ("failed", "payload_invalid", 1)
-
-
 def test_a_result_that_is_no_json_fails_the_run(declare: Declare, drain: Any):
     @declare
     def bad() -> Any:

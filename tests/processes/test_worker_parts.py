@@ -35,7 +35,7 @@ def attempt_of(
 class Some:
     """As much of a task as a job asks for."""
 
-    id, is_async, concurrency = "test.some", False, None
+    id, is_async, concurrency, function = "test.some", False, None, staticmethod(lambda: None)
 
     class options:  # noqa: N801
         timeout = None
@@ -43,8 +43,13 @@ class Some:
 
 def hold(ledger: Ledger, count: int, *, task_id: str = "test.some") -> list[Job]:
     jobs = [Job(attempt_of(task_id, worker_id=ledger.worker_id), Some) for _ in range(count)]
-    ledger.take(uuid4(), jobs)
+    take(ledger, uuid4(), jobs)
     return jobs
+
+
+def take(ledger: Ledger, token: UUID, jobs: list[Job]) -> None:
+    ledger.expect(token)
+    assert ledger.take(token, jobs)
 
 
 # --- ledger -------------------------------------------------------------------------------------------------------
@@ -162,7 +167,7 @@ def test_a_run_cancelled_in_the_runway_never_begins(worker: Worker, nothing: Any
     worker.heartbeat.step()
     run = nothing.trigger()
     job = Job(claim(worker, nothing), nothing)
-    worker.ledger.take(job.attempt.token, [job])
+    take(worker.ledger, job.attempt.token, [job])
     cancellation.cancel([run.id], actor="anna")
     worker.heartbeat.step()
     assert not worker.executor.begins(job)
@@ -176,7 +181,7 @@ def test_a_body_whose_claim_was_lost_does_not_begin_and_says_nothing(worker: Wor
     worker.heartbeat.step()
     nothing.trigger()
     job = Job(claim(worker, nothing), nothing)
-    worker.ledger.take(job.attempt.token, [job])
+    take(worker.ledger, job.attempt.token, [job])
     worker.ledger.beaten(time.monotonic() - 5)
     assert not worker.executor.begins(job)
     assert worker.recorder.items.empty()
@@ -255,7 +260,7 @@ def test_poison_is_buried_and_the_next_message_served(intake: Any, nothing: Any,
     eventually(lambda: intake.step() or intake.submitted)
     assert [job.attempt.run_id for job in intake.submitted] == [run.id]
     letter = DeadLetter.objects.get()
-    assert (letter.size, letter.head) == (len(body), body[:64].hex())
+    assert (letter.size, letter.head) == (len(body), body[:200].hex())
     assert list(runtime.rejected["default"]) == [body]
     assert runtime.inspect("default").unacked == 0
 

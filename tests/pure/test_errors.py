@@ -10,6 +10,7 @@ import pytest
 from openqueue import errors
 from openqueue.errors import (
     FieldError,
+    FlowFailed,
     LeaseLost,
     NonRetryableError,
     OpenQueueError,
@@ -50,7 +51,7 @@ def test_every_error_stands_in_the_tree_of_the_docstring(kind):
 
 @pytest.mark.parametrize(
     "kind",
-    [kind for kind in ALL if not issubclass(kind, ValueError | TaskFailed | errors._Named)],
+    [kind for kind in ALL if not issubclass(kind, ValueError | FlowFailed | TaskFailed | errors._Named)],
     ids=by_name,
 )
 def test_a_message_of_ones_own_takes_the_place_of_the_docstring(kind):

@@ -12,8 +12,6 @@ import pytest
 from openqueue import ids
 from openqueue.ids import uuid7
 
-MICROSECOND = 1e-6
-
 
 @pytest.fixture
 def clock(monkeypatch):
@@ -144,7 +142,11 @@ def test_seeding_random_does_not_repeat_ids(clock, monkeypatch):
     assert uuid7() != first
 
 
-def test_an_id_costs_under_three_microseconds():
-    rounds = timeit.repeat(uuid7, timer=time.thread_time, number=2_000, repeat=25)
+def test_an_id_costs_no_more_than_two_random_ones():
+    """A ratio, for a machine may be slow or busy."""
+    ours, random = [], []
+    for _ in range(25):
+        ours += timeit.repeat(uuid7, timer=time.thread_time, number=500, repeat=1)
+        random += timeit.repeat(uuid.uuid4, timer=time.thread_time, number=500, repeat=1)
 
-    assert min(rounds) / 2_000 < 3 * MICROSECOND
+    assert min(ours) < 2 * min(random)

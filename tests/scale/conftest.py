@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.scale import history
+from tests.scale import beside, history, month
 from tests.servers import databases
 
 EMPTY, BESIDE = "openqueue_scale_empty", "openqueue_scale_beside"
 LARGE, SMALL, FRESH = "openqueue_scale_large", "openqueue_scale_small", "openqueue_scale_fresh"
+MONTH = "openqueue_scale_month"
 RUNS, WAITING = 1_000_000, 100_000
 
 
@@ -46,6 +47,17 @@ def large(create: Callable[[str], None]) -> str:
         history.fill_waiting(connection, WAITING, delayed=WAITING)
         connection.execute("VACUUM ANALYZE")
     return LARGE
+
+
+@pytest.fixture(scope="session")
+def month_long(create: Callable[[str], None], django_db_blocker: Any) -> str:
+    """A month with a million finished runs, and whatever else pages read."""
+    create(MONTH)
+    with django_db_blocker.unblock(), history.working_on(MONTH), history.server(MONTH) as connection:
+        month.fill(connection)
+        beside.fill(connection)
+        connection.execute("VACUUM ANALYZE")
+    return MONTH
 
 
 @pytest.fixture(scope="session")

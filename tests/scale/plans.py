@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -31,8 +31,12 @@ class Plan:
     def __init__(self, told: dict[str, Any]) -> None:
         self.statement = told["Query Text"]
         self.root = told["Plan"]
-        self.scans = [
-            node for node in walk(self.root) if node.get("Relation Name") in BIG and "Actual Rows" in node
+        self.scans = self.scans_of(BIG)
+
+    def scans_of(self, tables: Collection[str]) -> list[dict[str, Any]]:
+        """Return where these tables were read."""
+        return [
+            node for node in walk(self.root) if node.get("Relation Name") in tables and "Actual Rows" in node
         ]
 
     @property
@@ -43,7 +47,11 @@ class Plan:
     @property
     def touched(self) -> int:
         """Rows of big tables that were looked at, those thrown away included."""
-        return sum(rows(node) for node in self.scans)
+        return self.touched_of(BIG)
+
+    def touched_of(self, tables: Collection[str]) -> int:
+        """Return how many rows of these tables were looked at."""
+        return sum(rows(node) for node in self.scans_of(tables))
 
     @property
     def thrown_away(self) -> int:

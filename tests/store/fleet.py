@@ -41,6 +41,12 @@ def make_run(clock: Clock, *, runs: int = 1, **facts: Any) -> Any:
     return new[0].id if runs == 1 else [run.id for run in new]
 
 
+def incarnation(worker_id: UUID, *, tasks: Sequence[str] = ()) -> Incarnation:
+    return Incarnation(
+        id=worker_id, host="here", pid=os.getpid(), version="0", runtimes=[], queues=[], tasks=tasks, slots=10
+    )
+
+
 class FakeWorker:
     """One incarnation."""
 
@@ -51,27 +57,23 @@ class FakeWorker:
         known: Sequence[str] = (TASK,),
         full: Sequence[str] = (),
         tasks: Sequence[str] = (),
+        task_rooms: Mapping[str, int] | None = None,
+        in_order: bool = False,
     ) -> None:
         self.clock = clock
-        self.known, self.rooms = known, dict.fromkeys(full, 0)
+        self.known, self.rooms = known, dict.fromkeys(full, 0) | dict(task_rooms or {})
+        self.in_order = in_order
         self.id = uuid4()
-        store().register(
-            Incarnation(
-                id=self.id,
-                host="here",
-                pid=os.getpid(),
-                version="0",
-                runtimes=[],
-                queues=[],
-                tasks=tasks,
-                slots=10,
-            ),
-            lease=LEASE,
-            now=clock.now,
-        )
+        store().register(incarnation(self.id, tasks=tasks), lease=LEASE, now=clock.now)
 
     def request(self) -> ClaimRequest:
-        return ClaimRequest(worker_id=self.id, token=uuid4(), known=self.known, task_rooms=self.rooms)
+        return ClaimRequest(
+            worker_id=self.id,
+            token=uuid4(),
+            known=self.known,
+            task_rooms=self.rooms,
+            in_order=self.in_order,
+        )
 
     def claim(
         self,

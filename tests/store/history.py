@@ -18,6 +18,7 @@ BECOMES = {
     Kind.RELEASED: Status.QUEUED,
     Kind.WORKER_LOST: Status.QUEUED,
     Kind.REQUEUED: Status.QUEUED,
+    Kind.PROMOTED: Status.QUEUED,
 }
 
 
@@ -44,11 +45,13 @@ def fold(run: Run, events: list[RunEvent]) -> set[tuple[Status, Status]]:
     changes = [event for event in events if event.version is not None]
     assert [e.version for e in changes] == list(range(1, run.version + 1)), "versions have a gap"
     assert changes[0].kind == Kind.TRIGGERED
-    status = Status.SCHEDULED if run_was_delayed(run) else Status.QUEUED
+    status = Status.SCHEDULED if was_delayed(run, changes) else Status.QUEUED
     attempt = crashes = 0
     cycle = 1
     taken = set()
     for event in changes[1:]:
+        if event.kind == Kind.PRIORITISED or (event.kind, status) == (Kind.PROMOTED, Status.RETRYING):
+            continue  # it keeps its label
         after = BECOMES[Kind(event.kind)]
         assert allowed(status, after), f"{status} -> {after}"
         taken.add((status, after))
@@ -71,5 +74,7 @@ def fold(run: Run, events: list[RunEvent]) -> set[tuple[Status, Status]]:
     return taken
 
 
-def run_was_delayed(run: Run) -> bool:
-    return run.cycle == 1 and run.scheduled_for > run.created_at
+def was_delayed(run: Run, changes: list[RunEvent]) -> bool:
+    """Tell whether it was for later at its trigger; a promotion, like a new cycle, writes over that."""
+    first = next((e.kind for e in changes[1:] if e.kind != Kind.PRIORITISED), None)
+    return first == Kind.PROMOTED or (run.cycle == 1 and run.scheduled_for > run.created_at)

@@ -97,6 +97,15 @@ def test_a_delayed_run_is_not_claimed_before_its_time(clock: Clock, worker: Fake
     assert [a.run_id for a in worker.claim()] == [run]
 
 
+def test_a_row_that_was_put_back_is_not_claimed_before_its_time(clock: Clock, worker: FakeWorker):
+    run = fleet.make_run(clock)
+    Outbox.objects.update(announce_at=clock.now + timedelta(seconds=4))
+    clock.pass_(3.9)
+    assert worker.claim() == []
+    clock.pass_(0.1)
+    assert [a.run_id for a in worker.claim()] == [run]
+
+
 def test_a_run_whose_time_to_live_is_over_is_never_claimed(clock: Clock, worker: FakeWorker):
     fleet.make_run(clock, ttl=5)
     clock.pass_(5)
@@ -199,9 +208,30 @@ def test_a_message_for_an_unknown_run_is_gone(worker: FakeWorker):
 
 def test_a_message_that_came_before_its_time_is_answered_later(clock: Clock, worker: FakeWorker):
     run = fleet.make_run(clock, delay=5)
+    store().mark_announced([(run, 1, 0, "ref", None, 5.5)], now=clock.now)
     assert worker.claim_named((run, 1)).answers == {(run, 1): "later"}
     row = Outbox.objects.get()
-    assert (row.tries, row.ready) == (0, False)
+    assert (row.ready, row.announced_at, row.broker_ref, row.last_error) == (False, None, None, None)
+    assert (row.tries, row.announce_at) == (1, clock.now + timedelta(seconds=5.5)), "no late mark hits it"
+
+
+def test_a_message_that_comes_before_the_sweep_claims_the_run_if_it_is_due(clock: Clock, worker: FakeWorker):
+    """A broker may keep the time as well; the database's clock decides."""
+    run = fleet.make_run(clock, delay=5)
+    clock.pass_(4.999)
+    assert worker.claim_named((run, 1)).answers == {(run, 1): "later"}
+    clock.pass_(0.001)
+    assert not Outbox.objects.get().ready
+    assert worker.claim_named((run, 1)).answers == {(run, 1): "claimed"}
+    assert not Outbox.objects.exists()
+
+
+def test_what_comes_before_its_time_takes_no_room_from_what_is_due(clock: Clock):
+    early, due, noted = (fleet.make_run(clock, delay=delay) for delay in (9, 5, 0))
+    clock.pass_(5)
+    worker = FakeWorker(clock, task_rooms={TASK: 1})
+    told = worker.claim_named((early, 1), (due, 1), (noted, 1)).answers
+    assert told == {(early, 1): "later", (due, 1): "claimed", (noted, 1): "deferred"}
 
 
 @pytest.mark.parametrize(
@@ -217,7 +247,7 @@ def test_what_cannot_be_served_here_is_put_back_unannounced(clock: Clock, why: s
     assert result.answers == {(run, 1): "deferred"}
     assert result.deferred == [(run, 1, TASK, 1, why)]
     row = Outbox.objects.get()
-    assert (row.announced_at, row.tries, row.last_error) == (None, 1, why)
+    assert (row.announced_at, row.broker_ref, row.tries, row.last_error) == (None, None, 1, why)
     assert row.announce_at == clock.now + timedelta(seconds=wait)
 
 
@@ -259,6 +289,7 @@ def elsewhere(act: Callable[[], Any]) -> Iterator[None]:
 
 
 @pytest.mark.postgresql
+@pytest.mark.mariadb
 @pytest.mark.django_db(transaction=True)
 def test_a_locked_row_is_unavailable_and_asking_again_at_once_does_not_wait(clock: Clock, worker: FakeWorker):
     locked, free = fleet.make_run(clock), fleet.make_run(clock)
@@ -342,3 +373,14 @@ def test_a_batch_of_messages_takes_no_more_than_the_room_of_a_task_or_queue(
     assert {a.run_id for a in result.claimed} == {*runs[:2], other}
     assert {d.why for d in result.deferred} == {"no_slot"}
     assert len(result.deferred) == 3
+
+
+@pytest.mark.sqlite
+@pytest.mark.django_db(transaction=True)
+def test_a_claim_that_was_rolled_back_leaves_the_connection_able_to_claim(clock: Clock, worker: FakeWorker):
+    connection.close()
+    run = fleet.make_run(clock)
+    with transaction.atomic():
+        assert [attempt.run_id for attempt in worker.claim()] == [run]
+        transaction.set_rollback(True)
+    assert [attempt.run_id for attempt in worker.claim()] == [run]

@@ -21,10 +21,10 @@ from hypothesis.stateful import (
 )
 
 from openqueue.conf import config
-from openqueue.core import cancellation, transitions
+from openqueue.core import cancellation, precedence, transitions
 from openqueue.models import Outbox, Run
 from openqueue.processes.sweeps.reaper import Reaper
-from openqueue.states import ARROWS, FINAL, Status
+from openqueue.states import ARROWS, FINAL, Reason, Status
 from openqueue.store import store
 from openqueue.types import Claimed, Outcome
 from tests.store import fleet, history
@@ -183,6 +183,23 @@ class Lifecycle(RuleBasedStateMachine):
         if done:
             self.runs[run] = Known()
 
+    @precondition(lambda self: self.runs)
+    @rule(choice=st.data())
+    def promote(self, choice: st.DataObject) -> None:
+        run = choice.draw(st.sampled_from(sorted(self.runs)))
+        later = Outbox.objects.filter(pk=run, due_at__gt=self.clock.now).exists()
+        assert precedence.promote([run], actor="me", now=self.clock.now) == [run] * later
+        assert not Outbox.objects.filter(pk=run, due_at__gt=self.clock.now).exists()
+
+    @precondition(lambda self: self.runs)
+    @rule(choice=st.data(), priority=st.integers(-1, 1))
+    def prioritise(self, choice: st.DataObject, priority: int) -> None:
+        run = choice.draw(st.sampled_from(sorted(self.runs)))
+        other = Outbox.objects.filter(pk=run).exclude(priority=priority).exists()
+        assert (
+            precedence.prioritise([run], priority=priority, actor="me", now=self.clock.now) == [run] * other
+        )
+
     @invariant()
     def the_history_is_true(self) -> None:
         if hasattr(self, "runs"):
@@ -219,6 +236,7 @@ def test_every_arrow_of_the_table_is_walked_by_a_real_transition():
         fleet.make_run(clock)
         worker.settle(ending(*worker.claim(1)))
         clear(clock)
+    precedence.promote([fleet.make_run(clock, delay=5)], actor="me", now=clock.now)
     walked = history.verify()
     for run in Run.objects.filter(status__in=FINAL):
         assert transitions.requeue([run.pk], actor="me", head_start=0, now=clock.now)
@@ -248,7 +266,9 @@ def walk(worker: FakeWorker, *, start: Status, end: str) -> None:
         assert transitions.expire(limit=9, now=clock.now) == [run]
     else:
         seq = Outbox.objects.get(pk=run).seq
-        assert transitions.refuse([(run, seq)], message="who?", now=clock.now) == [run]
+        assert transitions.refuse(
+            [(run, seq)], reason=Reason.UNKNOWN_TASK, message="who?", now=clock.now
+        ) == [run]
 
 
 def clear(clock: Clock) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Final
 from django.db import connections, transaction
 
 from openqueue.conf import config
+from openqueue.core import post_commit
 from openqueue.management.bench import accounting
 from openqueue.management.bench.tasks import QUEUE, noop
 from openqueue.models import Outbox, Run, RunEvent, RunLog
@@ -23,6 +24,8 @@ from openqueue.models import Outbox, Run, RunEvent, RunLog
 Tell = Callable[[str, float], None]
 """Told what is measured, and how far it is, 0 to 1."""
 Figures = dict[str, Any]
+REST: Final = 2.0
+"""Seconds after which a worker without work looks as seldom as it ever does: it is idle only then."""
 SCRATCH: Final = "openqueue_bench_row"
 SMALL: Final = "openqueue_bench_small"
 BULK: Final = 1_000
@@ -118,15 +121,16 @@ def drain(*, size: int, slots: int, tell: Tell) -> Figures:
     have = Outbox.objects.using(config.database).filter(queue=QUEUE).count()
     if have < size:
         bulk(size=size - have, tell=lambda _, share: tell("fill", share))
+    post_commit.publisher.idle.wait(10)
     analyze()
-    server_before = accounting.server_cpu()
+    server_before, broker_before = accounting.server_cpu(), accounting.broker_cpu()
     with worker("--drain", slots=slots) as process:
         while process.poll() is None:
             left = Outbox.objects.using(config.database).filter(queue=QUEUE).count()
             tell("drain", 1 - left / max(size, have))
             time.sleep(0.25)
         told = report(process)
-    server_after = accounting.server_cpu()
+    server_after, broker_after = accounting.server_cpu(), accounting.broker_cpu()
     runs = told["runs"]
     figures = {
         "runs": runs,
@@ -136,9 +140,12 @@ def drain(*, size: int, slots: int, tell: Tell) -> Figures:
         "rss_start_mb": told["rss_start"] / 2**20,
         "rss_end_mb": told["rss_end"] / 2**20,
     }
+    if broker_before is not None and broker_after is not None:
+        figures["broker_cpu_ms_per_run"] = (broker_after - broker_before) / runs * 1000
     if server_before is not None and server_after is not None:
         figures["server_cpu_ms_per_run"] = (server_after - server_before) / runs * 1000
-        figures["cpu_ms_per_run"] = figures["worker_cpu_ms_per_run"] + figures["server_cpu_ms_per_run"]
+        parts = ("worker", "server", "broker")
+        figures["cpu_ms_per_run"] = sum(figures.get(f"{part}_cpu_ms_per_run", 0.0) for part in parts)
     return figures
 
 
@@ -168,6 +175,7 @@ def latency(*, size: int, slots: int, tell: Tell) -> Figures:
 
 
 def idle_cost(process: subprocess.Popen[str], *, tell: Tell, seconds: int = 5) -> Figures:
+    time.sleep(REST)
     before = accounting.process_cpu(process.pid)
     for second in range(seconds):
         time.sleep(1)
@@ -187,6 +195,8 @@ def worker(*options: str, slots: int) -> Iterator[subprocess.Popen[str]]:
         "--as-worker",
         "--concurrency",
         str(slots),
+        "--runtime",
+        config.runtime_of(QUEUE).alias,
         *options,
     ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603  # our own command line

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from argparse import SUPPRESS, ArgumentParser
 from collections.abc import Callable
@@ -13,8 +12,10 @@ from typing import Any, Final
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from openqueue.conf import config
+from openqueue.management import progress
 from openqueue.management.bench import accounting, measures
-from openqueue.management.bench.tasks import QUEUE
+from openqueue.management.bench.tasks import QUEUE, carried_by
 from openqueue.management.stopping import on_stop
 from openqueue.processes.worker.worker import Worker
 
@@ -34,6 +35,11 @@ class Command(BaseCommand):
             "--runs", type=int, default=20_000, help="Runs of bulk trigger and drain. Default: 20000."
         )
         parser.add_argument("--concurrency", type=int, default=10, help="Slots of the worker. Default: 10.")
+        parser.add_argument(
+            "--runtime",
+            metavar="ALIASES",
+            help="Comma-separated: measure on each. Default: the benchmark's queue's.",
+        )
         parser.add_argument("--only", help=f"Comma-separated: {', '.join(MEASURES)}. Default: all.")
         parser.add_argument("--keep", action="store_true", help="Leave the benchmark's runs in the database.")
         parser.add_argument("--json", action="store_true", help="Print one JSON object.")
@@ -41,8 +47,14 @@ class Command(BaseCommand):
         parser.add_argument("--drain", action="store_true", help=SUPPRESS)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        aliases = options["runtime"].split(",") if options["runtime"] else [config.runtime_of(QUEUE).alias]
+        if unknown := set(aliases) - set(config.runtimes):
+            raise CommandError(
+                f"--runtime does not know {', '.join(sorted(unknown))}. It takes: {', '.join(config.runtimes)}."
+            )
         if options["as_worker"]:
-            return self.serve(slots=options["concurrency"], drain=options["drain"])
+            with carried_by(aliases[0]):
+                return self.serve(slots=options["concurrency"], drain=options["drain"])
         chosen = options["only"].split(",") if options["only"] else list(MEASURES)
         if unknown := set(chosen) - set(MEASURES):
             raise CommandError(
@@ -54,6 +66,20 @@ class Command(BaseCommand):
             self.stderr.write(
                 "DEBUG is on: Django keeps every query, which costs more than what is measured here."
             )
+        by_alias = {}
+        for alias in aliases:
+            with carried_by(alias):
+                by_alias[alias] = self.measure(chosen, options)
+        figures: dict[str, Any] = by_alias if options["runtime"] else by_alias[aliases[0]]
+        tables = [
+            f"runtime {alias}\n{self.table(some)}" if options["runtime"] else self.table(some)
+            for alias, some in by_alias.items()
+        ]
+        self.stdout.write(json.dumps(figures, indent=2) if options["json"] else "\n".join(tables))
+        return None
+
+    def measure(self, chosen: list[str], options: dict[str, Any]) -> dict[str, measures.Figures]:
+        """Measure what was chosen on the runtime that carries the queue now."""
         size, slots = options["runs"], options["concurrency"]
         acts: dict[str, Callable[[], measures.Figures]] = {
             "trigger": lambda: measures.trigger(size=min(1_000, size), tell=self.tell),
@@ -61,7 +87,7 @@ class Command(BaseCommand):
             "drain": lambda: measures.drain(size=size, slots=slots, tell=self.tell),
             "latency": lambda: measures.latency(size=min(300, size), slots=slots, tell=self.tell),
         }
-        figures = {}
+        figures: dict[str, measures.Figures] = {}
         measures.clean()
         try:
             for name in MEASURES:
@@ -73,8 +99,7 @@ class Command(BaseCommand):
             if not options["keep"]:
                 measures.clean()
             self.tell("", 1)
-        self.stdout.write(json.dumps(figures, indent=2) if options["json"] else self.table(figures))
-        return None
+        return figures
 
     def serve(self, *, slots: int, drain: bool) -> None:
         """Be the worker that is measured: from ready to done, without the interpreter's start."""
@@ -96,10 +121,7 @@ class Command(BaseCommand):
         )
 
     def tell(self, what: str, share: float) -> None:
-        if sys.stderr.isatty():
-            bar = "█" * int(share * 30)
-            self.stderr.write(f"\r\033[K{what and f'{what:14}{bar:30} {share:4.0%}'}", ending="")
-            self.stderr.flush()
+        progress.show(self.stderr, what, share)
 
     @staticmethod
     def table(figures: dict[str, measures.Figures]) -> str:

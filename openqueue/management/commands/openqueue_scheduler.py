@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+import time
 from argparse import ArgumentParser
 from typing import Any, Final
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 import openqueue
 from openqueue.conf import config
+from openqueue.management.service import Service
 from openqueue.management.stopping import on_stop
-from openqueue.processes.loop import Loop
-from openqueue.processes.sweeps import NAMES, Sweeps
+from openqueue.processes.sweeps import NAMES, loops
 from openqueue.telemetry import logs
 
 LOOK: Final = 0.2
@@ -21,7 +22,7 @@ LAST_STEP: Final = 1.0
 """Seconds that a sweep has to end its batch; what it leaves, another process does."""
 
 
-class Command(BaseCommand):
+class Command(Service):
     """``manage.py openqueue_scheduler``."""
 
     help = "Runs the sweeps that workers run too: rows falling due, announcements, lost workers, retention."
@@ -38,17 +39,20 @@ class Command(BaseCommand):
                 f"--runtime {options['runtime']!r} is not one of: {', '.join(config.runtimes)}."
             )
         logs.configure(verbosity=options["verbosity"], form=options["log_format"], stream=self.stderr)
-        sweeps = Sweeps(only=names, runtime=options["runtime"])
-        loop = Loop("sweeps", sweeps.step, every=sweeps.every, greedy=False)
+        made = list(loops(only=names, runtime=options["runtime"]).values())
         asked: list[int] = []
         with on_stop(lambda: asked.append(1)):
             if options["verbosity"]:
                 self.banner(names, runtime=options["runtime"])
-            loop.start()
-            while loop.is_alive() and not asked:
-                loop.join(LOOK)
-        loop.stop()
-        loop.join(LAST_STEP)
+            for loop in made:
+                loop.start()
+            while all(loop.is_alive() for loop in made) and not asked:
+                made[0].join(LOOK)
+        for loop in made:
+            loop.stop()
+        until = time.monotonic() + LAST_STEP
+        for loop in made:
+            loop.join(max(0.0, until - time.monotonic()))
         if options["verbosity"]:
             self.stdout.write("Stopped.")
 

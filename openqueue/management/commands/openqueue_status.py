@@ -99,7 +99,7 @@ class Command(BaseCommand):
         rows = [
             [
                 f"{w.host}:{w.pid}",
-                w.state,
+                f"{w.state}, overloaded ({w.lag:.1f} s late)" if w.lag else w.state,
                 f"{w.busy}/{w.slots}",
                 w.claims,
                 f"{span(w.heartbeat_age)} ago",

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from openqueue.processes.sweeps.sweeps import NAMES, Sweeps
+from openqueue.processes.sweeps.sweeps import NAMES, Sweeps, loops, makers
 
-__all__ = ["NAMES", "Sweeps"]
+__all__ = ["NAMES", "Sweeps", "loops", "makers"]

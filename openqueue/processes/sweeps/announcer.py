@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 from openqueue import runtimes
 from openqueue.conf import config
+from openqueue.core import transitions
+from openqueue.core.announcing import message, traced
 from openqueue.core.post_commit import marks
+from openqueue.core.window import Window
+from openqueue.processes.sweeps.unpublishable import unpublishable
 from openqueue.runtimes.base import Message, Published, Runtime
+from openqueue.states import Reason
 from openqueue.store import store
 from openqueue.types import Announcement
 
 logger = logging.getLogger("openqueue")
 
+SHORTEST: Final = timedelta(milliseconds=250)
+LONGEST: Final = timedelta(milliseconds=500)
+"""While no queue of a broker has a due row. Rows falling due in this process rouse it at once."""
 BATCH: Final = 500
 BATCHES: Final = 10
 """Of one queue in one turn."""
-WINDOW: Final = 5_000
-"""How much of a queue is announced at once; admission happens here: priority, limits, cancellation."""
 Leased = Sequence[tuple[Announcement, bool, str | None]]
 
 
@@ -28,14 +35,15 @@ class Announcer:
     """Dispatcher and reconciler in one. Rows are leased by a commit; no row lock is held while a broker is asked."""
 
     name = "announce"
-    every = timedelta(milliseconds=250)
 
     def __init__(self, *, runtime: str | None = None) -> None:
+        self.every = SHORTEST
         self.only = runtime
+        self.windows: defaultdict[tuple[str, str], Window] = defaultdict(Window)
 
     def step(self, now: datetime | None = None) -> int:
         """Announce one batch of each broker runtime; return how many messages were confirmed."""
-        sent = 0
+        sent, self.every = 0, min(LONGEST, self.every * 2)
         for alias in [self.only] if self.only else config.runtimes:
             runtime = runtimes.get(alias)
             if runtime.carries_messages:
@@ -63,10 +71,11 @@ class Announcer:
         lost = self.lost(runtime, leased, messages)
         answers: list[Published] = []
         wanted = [m for m, gone in zip(messages, lost, strict=True) if gone]
-        published = iter(self.publish(runtime, wanted))
+        published = iter(self.publish(runtime, traced(wanted)))
         for (_, _, ref), gone in zip(leased, lost, strict=True):
             answers.append(next(published) if gone else Published(ref=ref))
         store().mark_announced(marks(messages, answers, tries=[a.tries for a, _, _ in leased]), now=now)
+        self.give_up(runtime, list(zip([a for a, _, _ in leased], messages, answers, strict=True)), now=now)
         told_again = [
             row
             for (row, announced, _), gone, answer in zip(leased, lost, answers, strict=True)
@@ -74,24 +83,27 @@ class Announcer:
         ]
         if told_again:
             store().note_announced_again(told_again, now=now)
-        sent = sum(answer.error is None for answer in answers)
-        return sent, sent >= BATCH
+        confirmed = [m for m, answer in zip(messages, answers, strict=True) if answer.error is None]
+        for queue, count in Counter(m.queue for m in confirmed).items():
+            self.windows[runtime.alias, queue].sent(count)
+        return len(confirmed), len(confirmed) >= BATCH
 
-    @staticmethod
-    def rooms(runtime: Runtime) -> dict[str, int]:
+    def rooms(self, runtime: Runtime) -> dict[str, int]:
         """Return how many rows each queue may announce now: up to the window, by what the broker still has."""
         rooms = {}
         for queue in store().outbox_queues(runtime=runtime.alias):
+            self.every = SHORTEST
             try:
                 depth = runtime.inspect(queue).depth or 0
-            except Exception:
-                # Whatever a broker's client raises: it cannot tell now; the publish will say what is wrong.
+            except Exception:  # whatever a broker's client raises: the publish will say what is wrong
                 logger.info(
                     "could not inspect", extra={"runtime": runtime.alias, "queue": queue}, exc_info=True
                 )
                 depth = 0
-            if depth < WINDOW:
-                rooms[queue] = min(BATCH, WINDOW - depth)
+            window = self.windows[runtime.alias, queue]
+            window.saw(depth)
+            if window.room:
+                rooms[queue] = min(BATCH, window.room)
         return rooms
 
     @staticmethod
@@ -102,13 +114,36 @@ class Announcer:
         if again:
             try:
                 answers = runtime.missing([messages[n] for n in again], [leased[n][2] for n in again])
-            except Exception:
-                # As above; a second message is harmless.
+            except Exception:  # whatever a broker's client raises: a second message is harmless
                 logger.info("could not ask for messages", extra={"runtime": runtime.alias}, exc_info=True)
                 answers = [True] * len(again)
             for n, missing in zip(again, answers, strict=True):
                 gone[n] = missing
         return gone
+
+    def give_up(
+        self,
+        runtime: Runtime,
+        rows: Sequence[tuple[Announcement, Message, Published]],
+        *,
+        now: datetime | None,
+    ) -> None:
+        """Fail the runs whose message will never go out: nobody would ever hear of them."""
+        for row, error in unpublishable(rows, publish=lambda messages: self.publish(runtime, messages)):
+            logger.error(
+                "a run cannot be announced, it fails",
+                extra={
+                    "run_id": str(row.run_id),
+                    "runtime": runtime.alias,
+                    "queue": row.queue,
+                    "error": error,
+                },
+            )
+            message = (
+                f"The broker of the runtime {runtime.alias!r} did not take this run's message in {row.tries} tries, "
+                f"though it takes others. Mend what it says, then retry the run: {error}"
+            )
+            transitions.refuse([(row.run_id, row.seq)], reason=Reason.UNPUBLISHABLE, message=message, now=now)
 
     @staticmethod
     def publish(runtime: Runtime, messages: Sequence[Message]) -> Sequence[Published]:
@@ -124,8 +159,3 @@ class Announcer:
                 "could not announce", extra={"runtime": runtime.alias, "count": len(messages)}, exc_info=True
             )
             return [Published(error=f"{type(error).__name__}: {error}", certain=False)] * len(messages)
-
-
-def message(row: Announcement) -> Message:
-    """Return the message of a row."""
-    return Message(row.run_id, row.seq, row.task_id, row.queue, row.attempt, row.priority)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
 from openqueue import runtimes
+from openqueue.processes.sweeps.batch import Batch
 from openqueue.runtimes.base import Message
 from openqueue.store import store
 
@@ -20,14 +22,19 @@ class Due:
 
     name = "due"
 
-    def __init__(self) -> None:
+    def __init__(self, *, rouse: Callable[[], None] = lambda: None) -> None:
         self.every = SHORTEST
+        self.rouse = rouse
+        """Has the announcing sweep of this process look at once."""
+        self.batch = Batch(BATCH)
 
     def step(self, now: datetime | None = None) -> int:
         """Flip one batch and wake whoever waits for these queues."""
-        flipped = store().flip_ready(limit=BATCH, now=now)
+        flipped = self.batch.do(lambda size: store().flip_ready(limit=size, now=now))
         for alias in {alias for _, alias in flipped}:
             wake(alias)
+        if flipped:
+            self.rouse()
         self.every = SHORTEST if flipped else min(LONGEST, self.every * 2)
         return len(flipped)
 

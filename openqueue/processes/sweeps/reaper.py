@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
@@ -31,18 +32,31 @@ class Reaper:
     def __init__(self, *, trusting: bool = False) -> None:
         self.every = config.reap_every
         self.first_contact: float | None = None
+        self.ahead: float | None = None
+        """Seconds that the database's clock is ahead of this process's monotonic one."""
         self.trusting = trusting
         """Tests and supervisors act at once."""
 
     def step(self, now: datetime | None = None) -> int:
         """Do one pass; return how many claims were returned."""
-        asked = time.monotonic()
+        quick = within_a_heartbeat()
+        moment = store().clock(now)
+        if now is None:
+            self.compare(moment)
         orphans = store().orphans(limit=BATCH)
-        if time.monotonic() - asked > config.heartbeat.total_seconds():
-            self.interrupted()  # an answer that took so long is no good contact: heartbeats waited as well
-        if not self.watch():
+        watched = False
+
+        def sure() -> bool:
+            """Asked with the locks at hand: while a database can but be read, no heartbeat comes through."""
+            nonlocal watched
+            if not quick():
+                self.interrupted()  # an answer that took so long is no good contact: heartbeats waited as well
+            watched = self.watch()
+            return watched
+
+        lost = store().mark_lost(limit=BATCH, sure=sure, now=moment)
+        if not watched:
             return 0
-        lost = store().mark_lost(limit=BATCH, now=now)
         if lost:
             logger.warning("workers lost", extra={"workers": [str(worker) for worker in lost]})
             orphans = store().orphans(limit=BATCH)
@@ -53,6 +67,14 @@ class Reaper:
                 break  # others were faster with all of them: they go on
             returned += more
         return returned
+
+    def compare(self, moment: datetime) -> None:
+        """Notice when the database's clock was set: leases that it ended by that were all kept."""
+        ahead = moment.timestamp() - time.monotonic()
+        if self.ahead is not None and abs(ahead - self.ahead) > config.heartbeat.total_seconds():
+            logger.warning("the clock was set, watching anew", extra={"seconds": round(ahead - self.ahead)})
+            self.interrupted()
+        self.ahead = ahead
 
     def watch(self) -> bool:
         """Note a good contact with the database; tell whether the first was long enough ago."""
@@ -66,19 +88,25 @@ class Reaper:
         self.first_contact = None
 
 
+def within_a_heartbeat() -> Callable[[], bool]:
+    """Return what tells whether less than a heartbeat has passed since now, asleep or awake."""
+    began, most = (time.monotonic(), time.time()), config.heartbeat.total_seconds()
+    return lambda: max(time.monotonic() - began[0], abs(time.time() - began[1])) <= most
+
+
 def give_back(orphans: list[tuple[Any, Any, str, int, Any]], *, now: datetime | None = None) -> int:
     """Return claims set-wise, each fenced by its token: a crash charged, the third one final."""
     if not orphans:
         return 0
-    tasks: dict[str, Any] = registry.index()
     outcomes = []
-    for run_id, token, task_id, crashes, worker_id in orphans:
-        once = task_id in tasks and tasks[task_id].on_worker_lost == "fail"
-        most = 1 if once else config.max_crashes
-        outcomes.append(
-            transitions.lost(run_id, token, crash_count=crashes, max_crashes=most, worker_id=worker_id)
-        )
-    settled = transitions.settle(outcomes, now=now)
+    with registry.remembering():
+        for run_id, token, task_id, crashes, worker_id in orphans:
+            task: Any = registry.find(task_id)
+            most = 1 if task is not None and task.on_worker_lost == "fail" else config.max_crashes
+            outcomes.append(
+                transitions.lost(run_id, token, crash_count=crashes, max_crashes=most, worker_id=worker_id)
+            )
+    settled = transitions.settle(outcomes, left=[], now=now)  # what is locked comes back with the next pass
     if any(s.status == Status.QUEUED for s in settled):
         for alias in config.runtimes:
             wake(alias)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from hashlib import sha256
@@ -18,9 +20,13 @@ from openqueue import registry, runtimes
 from openqueue.conf import DEFAULT_QUEUE, config
 from openqueue.core import transitions
 from openqueue.models import DeadLetter
+from openqueue.processes.loop import is_abandoned
+from openqueue.processes.worker import admission
 from openqueue.processes.worker.job import Job
 from openqueue.processes.worker.ledger import Ledger
+from openqueue.processes.worker.order import Order
 from openqueue.runtimes.base import Consumer, PoisonMessage, Receipt, Runtime, decode
+from openqueue.states import Reason
 from openqueue.store import store
 from openqueue.types import ClaimRequest, ClaimResult, Due
 
@@ -35,7 +41,12 @@ UNKNOWN_EVERY: Final = 5.0
 UNKNOWN_AGE: Final = 5.0
 UNKNOWN_TRIES: Final = 10
 """Deferrals, each twice as long as the last, before a run whose task nobody knows fails: about 17 minutes."""
-HEAD: Final = 64
+LONG_LOOK: Final = 0.1
+REST: Final = 5
+LONGEST_REST: Final = 2.0
+"""A look in vain that took longer than LONG_LOOK seconds, since it walked past a backlog that is not for us, rests
+REST times as long, unless room for a limited task or queue comes; LONGEST_REST at most: it may have been a lock."""
+HEAD: Final = 200
 
 
 class Intake:
@@ -62,16 +73,27 @@ class Intake:
         self.shut: set[str] = set()
         """What the consumer was told to leave out."""
         self.closed = threading.Event()
+        self.quiet = threading.Event()  # claim nothing until told otherwise
         self.hungry = False
         self.once = False
         """Claim one batch, then no more."""
         self.unknown_at = time.monotonic()
+        self.crowded = False
+        """The last claim may have seen nothing but rows of tasks that are at their own limit."""
+        self.order: Order | None = None
+        """Which queues give first; None: all merged, by priority and due time."""
         self.claims = 0
+        self.token: UUID | None = None
+        """Of the newest claim."""
+        self.rests_until = 0.0
+        """No look before, since the last one in vain took long; monotonic."""
         ledger.wakers.append(self.wake)
 
     def step(self) -> int:
         """Do one round; return how many attempts were claimed."""
-        if self.closed.is_set() or not self.ledger.sure:
+        if self.quiet.is_set():
+            self.leave()  # what the broker has handed over is for others
+        if self.closed.is_set() or self.quiet.is_set() or not self.ledger.sure:
             self.closed.wait(0.05)
             return 0
         room = self.ledger.room()
@@ -86,10 +108,16 @@ class Intake:
             self.shut = set()
             self.consumer = self.runtime.consumer(self.queues, prefetch=self.ledger.slots)
         opened = self.close_queues()
-        received = self.consumer.receive(limit=room, timeout=0 if self.hungry or opened else WAIT)
-        if (
-            self.closed.is_set() or not self.ledger.sure
-        ):  # stopped while it waited, or asleep with the process
+        if self.runtime.capabilities.sets_aside:
+            self.consumer.let_in(self.task_rooms())
+        limit = min(room, self.queues_room(otherwise=room))
+        wait = 0 if self.hungry or opened else WAIT
+        if self.order is None:
+            received = self.consumer.receive(limit=limit, timeout=wait)
+        else:
+            received = self.consumer.receive(limit=limit, timeout=wait, order=self.order.ranked())
+        # stopped or replaced while it waited, or asleep with the process
+        if self.closed.is_set() or self.quiet.is_set() or is_abandoned() or not self.ledger.sure:
             if not isinstance(received, Due):
                 self.consumer.release(received)
             return 0
@@ -106,47 +134,47 @@ class Intake:
         found = [name for name in store().outbox_queues(runtime=self.runtime.alias) if not is_reserved(name)]
         if fresh := sorted(set(found) - set(self.queues)):
             self.queues += fresh
-            if self.consumer is not None:
-                self.consumer.close()
-                self.consumer = None
+            self.leave()
 
     # --- the database runtime ------------------------------------------------------------------------------------
 
     def claim_due(self, due: Due) -> int:
         tasks: dict[str, Any] = registry.index()
-        total = 0
-        limited = {name: task for name, task in tasks.items() if task.concurrency is not None}
-        groups = [([name for name in tasks if name not in limited], due.limit)]
-        groups += [
-            ([name], min(due.limit, task.concurrency - self.ledger.by_task[name]))
-            for name, task in limited.items()
-        ]
-        if self.claims % 2:
-            groups.reverse()  # so that a backlog of some tasks does not starve the others
-        for names, limit in groups:
-            limit = min(limit, due.limit - total)
-            rooms = self.rooms(due.queues, limit=limit)
-            if not names or limit <= 0 or not rooms:
-                continue
-            ask = partial(transitions.claim_due, runtime=self.runtime.alias, rooms=rooms, limit=limit)
-            total += self.claim(ask, known=names)
-        if not total and time.monotonic() - self.unknown_at > UNKNOWN_EVERY:
+        rooms = self.rooms(due.queues, limit=due.limit)
+        known = [name for name, task in tasks.items() if task.concurrency is None] if self.crowded else tasks
+        claimed, asked = 0, time.monotonic()
+        if rooms and known and asked >= self.rests_until:
+            ask = partial(transitions.claim_due, runtime=self.runtime.alias, rooms=rooms, limit=due.limit)
+            claimed = self.claim(ask, known=list(known))
+            took = time.monotonic() - asked
+            if not claimed and took > LONG_LOOK:
+                self.rests_until = asked + took + min(REST * took, LONGEST_REST)
+        # Rows of a limited task beyond its room may have stood in front of others: ask for those alone, once.
+        looked_past, self.crowded = self.crowded, False
+        if 0 < claimed < due.limit and not looked_past:
+            self.crowded = any(task.concurrency is not None for task in tasks.values())
+        if due.queues and not claimed and time.monotonic() - self.unknown_at > UNKNOWN_EVERY:
             self.defer_unknown(list(tasks))
-        return total
+        return claimed
 
     def rooms(self, queues: Sequence[str], *, limit: int) -> dict[str, int]:
         """Return how many attempts each queue may give, by its own concurrency."""
-        rooms = {}
-        for queue in queues:
-            room = self.queue_room(queue)
-            room = limit if room is None else min(limit, room)
-            if room > 0:
-                rooms[queue] = room
-        return rooms
+        rooms = {queue: self.queue_room(queue) for queue in queues}
+        limited = {queue: limit if room is None else min(limit, room) for queue, room in rooms.items()}
+        return {queue: room for queue, room in limited.items() if room > 0}
 
     def queue_room(self, queue: str) -> int | None:
         most = config.queue(queue).concurrency
         return None if most is None else most - self.ledger.by_queue[queue]
+
+    def limited_queues(self, queues: Iterable[str]) -> dict[str, int]:
+        return {name: room for name in queues if (room := self.queue_room(name)) is not None}
+
+    def queues_room(self, *, otherwise: int) -> int:
+        """Return how much the queues that are open have room for, when each of them is limited."""
+        rooms = [self.queue_room(name) for name in self.queues if name not in self.shut]
+        limited = [room for room in rooms if room is not None]
+        return max(1, sum(limited)) if limited and len(limited) == len(rooms) else otherwise
 
     def task_rooms(self) -> dict[str, int]:
         """Return how many more of each task with a limit of its own may run here."""
@@ -174,13 +202,13 @@ class Intake:
             message = (
                 f"No worker knows the task {task!r}. Is its tasks.py in an app of INSTALLED_APPS, everywhere?"
             )
-            transitions.refuse([(run, seq)], message=message)
+            transitions.refuse([(run, seq)], reason=Reason.UNKNOWN_TASK, message=message)
 
     # --- messages ---------------------------------------------------------------------------------------------------
 
     def claim_receipts(self, receipts: Sequence[Receipt], *, nowait: bool = False) -> int:
         named: dict[tuple[UUID, int], list[Receipt]] = {}
-        for receipt in receipts:
+        for receipt in receipts if nowait else self.admitted(receipts):
             try:
                 named.setdefault(decode(receipt.body), []).append(receipt)
             except PoisonMessage as error:
@@ -192,7 +220,9 @@ class Intake:
         announcements = list(named)
 
         def ask(request: ClaimRequest) -> ClaimResult:
-            result.append(transitions.claim_named(request, announcements=announcements, nowait=nowait))
+            told = transitions.claim_named(request, announcements=announcements, nowait=nowait)
+            place = {key: n for n, key in enumerate(announcements)}  # the order in which they were received
+            result.append(replace(told, claimed=sorted(told.claimed, key=lambda a: place[a.run_id, a.seq])))
             return result[-1]
 
         assert self.consumer is not None  # noqa: S101  # receipts come from it
@@ -215,6 +245,20 @@ class Intake:
             served = store().served_tasks()
             self.refuse([(d.run_id, d.seq, d.task_id) for d in hopeless if d.task_id not in served])
         return claimed
+
+    def admitted(self, receipts: Sequence[Receipt]) -> Sequence[Receipt]:
+        """Give back what there is no room for here, before the database is asked: others may have it at once."""
+        assert self.consumer is not None  # noqa: S101  # receipts come from it
+        sorted_ = admission.sort(
+            receipts,
+            queues=self.limited_queues({receipt.queue for receipt in receipts}),
+            tasks=self.task_rooms() if self.runtime.capabilities.sets_aside else {},
+        )
+        if sorted_.beyond_queue:
+            self.consumer.release(sorted_.beyond_queue)
+        for task, some in sorted_.beyond_task.items():
+            self.consumer.set_aside(some, task=task)
+        return sorted_.admitted
 
     def bury(self, receipt: Receipt, *, reason: str) -> None:
         """Put poison into the dead letters, then have the broker move it aside."""
@@ -248,8 +292,10 @@ class Intake:
             token=token,
             known=known,
             task_rooms=self.task_rooms(),
-            queue_rooms={name: room for name in queues if (room := self.queue_room(name)) is not None},
+            in_order=self.order is not None,
+            queue_rooms=self.limited_queues(queues),
         )
+        self.token = token
         self.ledger.expect(token)
         try:
             result = ask(request)
@@ -258,8 +304,11 @@ class Intake:
             self.ledger.forget(token)
             raise
         jobs = [Job(attempt, registry.get(attempt.task_id)) for attempt in result.claimed]
-        self.ledger.take(token, jobs)
+        if not self.ledger.take(token, jobs):
+            raise AnsweredTooLate
         self.claims += 1
+        if self.order is not None:
+            self.order.gave(Counter(job.attempt.queue for job in jobs))
         for job in jobs:
             self.submit(job)
         return len(jobs)
@@ -289,8 +338,40 @@ class Intake:
 
     def wake(self) -> None:
         """End a receive that waits."""
-        if self.consumer is not None:
-            self.consumer.wake()
+        self.rests_until = 0.0
+        if (consumer := self.consumer) is not None:
+            consumer.wake()
+
+    def leave(self) -> None:
+        """Hand back what is unsettled, from the thread that received it."""
+        if (consumer := self.consumer) is not None:
+            self.consumer = None
+            consumer.close()
+
+    def successor(self) -> Intake:
+        """Give this one up, whose thread does not come back; return another, with a consumer of its own.
+
+        The claim that it perhaps waits for is awaited no longer: an answer that comes all the same is refused, and
+        the next heartbeat gives back what it claimed. Messages in hand come again by the broker's own means.
+        """
+        self.ledger.wakers.remove(self.wake)
+        if self.token is not None:
+            self.ledger.forget(self.token)
+        other = Intake(
+            self.runtime,
+            queues=self.queues,
+            ledger=self.ledger,
+            submit=self.submit,
+            discovers=self.discovers,
+        )
+        other.paused, other.once, other.order, other.quiet = self.paused, self.once, self.order, self.quiet
+        if self.closed.is_set():
+            other.closed.set()
+        return other
+
+
+class AnsweredTooLate(Exception):
+    """A claim was answered after its intake had been replaced. What it claimed goes back with the next heartbeat."""
 
 
 def is_reserved(queue: str) -> bool:

@@ -10,23 +10,27 @@ from typing import Any
 
 from openqueue import codec, secrets
 from openqueue.context import Reporter, TaskContext
-from openqueue.types import Claimed
+from openqueue.types import Claimed, Outcome
 
 
 class Job:
     """A claimed attempt, its task and its context; what the worker's threads share about it."""
 
     __slots__ = (
-        "attempt", "begun_at", "cancel_async", "context", "ended", "guard", "interrupted", "running", "task",
-        "thread_id", "timeout", "unsealed",
+        "attempt", "begun_at", "completion", "context", "ended", "function", "guard", "interrupted", "running",
+        "task", "tell_body", "thread_id", "timeout", "unsealed",
     )  # fmt: skip
 
     def __init__(self, attempt: Claimed, task: Any) -> None:
         options = codec.decode(attempt.options) if attempt.options else {}
         self.attempt = attempt
         self.task = task
+        self.function: Callable[..., Any] | None = None
+        """Called in place of the task's own: the testing kit's, with its faults before and behind the body."""
         self.timeout: float | None = options.get("timeout", task.options.timeout)
         self.context: TaskContext | None = None
+        self.completion: Outcome | None = None
+        """What the body has written in its own transaction; ``written`` once that has committed."""
         self.begun_at: float | None = None
         """Monotonic; None until the body begins."""
         self.ended = False
@@ -38,8 +42,8 @@ class Job:
         self.thread_id = 0
         self.unsealed: dict[str, Any] | None = None
         """The arguments in the clear, of a task with secrets."""
-        self.cancel_async: Callable[[], None] | None = None
-        """Cancels the body's coroutine, once there is one."""
+        self.tell_body: Callable[[], None] | None = None
+        """Has a body that is no plain function of ours, a coroutine or a process, hear that it should stop."""
 
     @property
     def age(self) -> float | None:
@@ -66,7 +70,9 @@ class Job:
         return first
 
 
-def context_of(job: Job, *, reporter: Reporter | None = None) -> TaskContext:
+def context_of(
+    job: Job, *, reporter: Reporter | None = None, completer: Callable[[Any], None] | None = None
+) -> TaskContext:
     """Return the context that the body of this attempt is given."""
     attempt = job.attempt
     return TaskContext(
@@ -80,6 +86,9 @@ def context_of(job: Job, *, reporter: Reporter | None = None) -> TaskContext:
         timeout=job.timeout,
         reporter=reporter,
         mask=None if job.unsealed is None else job.mask,
+        token=attempt.token,
+        flow_id=attempt.flow_id,
+        completer=completer,
     )
 
 

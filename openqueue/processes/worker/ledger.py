@@ -27,6 +27,8 @@ class Ledger:
 
     def __init__(self, *, slots: int, lease: float) -> None:
         self.slots = slots
+        self.open_slots = slots
+        """How many of them should be filled: fewer while the worker is overloaded."""
         self.lease = lease
         self.lock = threading.Lock()
         self.room_changed = threading.Event()
@@ -60,7 +62,8 @@ class Ledger:
         with self.lock:
             if self.unsettled >= UNSETTLED_MOST:
                 return 0
-            capacity = self.slots + (self.runway() if self.backlog else 0)
+            runs_up = self.backlog and self.open_slots == self.slots
+            capacity = self.open_slots + (self.runway() if runs_up else 0)
             room = capacity - self.open
             # With enough at hand, wait for half the runway: bigger batches, fewer round trips.
             if self.open > self.slots and room * 2 < capacity - self.slots:
@@ -81,17 +84,21 @@ class Ledger:
         with self.lock:
             self.pending.add(token)
 
-    def take(self, token: UUID, jobs: Sequence[Job]) -> None:
-        """A claim was answered: these attempts are ours."""
+    def take(self, token: UUID, jobs: Sequence[Job]) -> bool:
+        """A claim was answered: these attempts are ours, unless nobody waits for the answer any more."""
         with self.lock:
+            if token not in self.pending:
+                return False
             self.pending.discard(token)
             for job in jobs:
                 self.jobs[job.attempt.run_id] = job
                 self.by_task[job.attempt.task_id] += 1
                 self.by_queue[job.attempt.queue] += 1
             self.open += len(jobs)
+            return True
 
     def forget(self, token: UUID) -> None:
+        """Wait for this answer no longer: what it brings all the same goes back with the next heartbeat."""
         with self.lock:
             self.pending.discard(token)
 

@@ -27,6 +27,9 @@ PATIENCE: Final = 2.0
 LAST_PATIENCE: Final = 2.0
 """Seconds that the exception has to end the body before its slot is given up."""
 
+CROWD: Final = 1_000
+"""Moments kept before those of ended attempts are cleared away."""
+
 
 class Timekeeper(threading.Thread):
     """One thread with a heap of moments."""
@@ -35,9 +38,11 @@ class Timekeeper(threading.Thread):
         super().__init__(name="openqueue-timekeeper", daemon=True)
         self.give_up = give_up
         self.replace_slot: Callable[[], None] = lambda: None
+        self.on_stuck: Callable[[], None] = lambda: None
         self.changed = threading.Condition()
         self.moments: list[tuple[float, int, Job, Callable[[Job], None]]] = []
         self.numbers = count()
+        self.crowd = CROWD
         self.stopped = False
         self.stuck = 0
         """Slots that were given up: their threads are still in a body."""
@@ -61,7 +66,12 @@ class Timekeeper(threading.Thread):
         return outcome
 
     def at(self, moment: float, job: Job, act: Callable[[Job], None]) -> None:
+        """Have something done to a job at a monotonic moment; it finds out itself whether it still should."""
         with self.changed:
+            if len(self.moments) > self.crowd:  # those of bodies that ended long before their time was over
+                self.moments = [one for one in self.moments if not one[2].ended]
+                heapq.heapify(self.moments)
+                self.crowd = max(CROWD, 2 * len(self.moments))
             heapq.heappush(self.moments, (moment, next(self.numbers), job, act))
             if self.moments[0][2] is job:
                 self.changed.notify()
@@ -75,19 +85,33 @@ class Timekeeper(threading.Thread):
         self.at(time.monotonic() + LAST_PATIENCE, job, self.abandon)
 
     def abandon(self, job: Job) -> None:
-        if not job.running or not job.speak():
+        if not job.running:
             return
         for thread in threading.enumerate():
             if thread.ident == job.thread_id:
                 thread.replaced = True  # type: ignore[attr-defined]  # read by the slot when the body returns
+        if self.abandon_body(job):
+            self.replace_slot()
+
+    def abandon_body(self, job: Job) -> bool:
+        """End an attempt whose body nothing can end, and have the worker replace itself; tell whether it was open."""
+        if not self.end_without(job):
+            return False
         self.stuck += 1
+        self.on_stuck()
         logger.error(
             "a body cannot be interrupted, its slot was replaced",
             extra={"run_id": str(job.attempt.run_id), "task_id": job.attempt.task_id},
         )
+        return True
+
+    def end_without(self, job: Job) -> bool:
+        """End an attempt without its body; tell whether it was still open."""
+        if not job.speak():
+            return False
         error = TaskCancelled() if job.context is not None and job.context.is_cancelled else TaskTimeout()
         self.give_up(job, body.unhappy(job, error=error))
-        self.replace_slot()
+        return True
 
     def run(self) -> None:
         """Act at each moment as it comes."""

@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from openqueue.states import Kind, Reason
-from openqueue.store.sqlite.rows import IN_JSON, INSERT_EVENT, NOT_PAUSED, OPEN, Writing, ids, stamp, text
+from openqueue.store.ending import text
+from openqueue.store.messages import Found, judge
+from openqueue.store.sqlite.rows import IN_JSON, NOT_PAUSED, OPEN, Writing, ids, stamp
 from openqueue.types import Answer, Claimed, ClaimRequest, ClaimResult, Deferred
+
+START_VIEW: Final = """
+    CREATE TEMP VIEW IF NOT EXISTS openqueue_start AS
+    SELECT c.run_id, c.seq, c.attempt, c.task_id, c.queue, c.concurrency_key, c.worker_id, c.token, c.claimed_at,
+        e.version, e.data
+    FROM openqueue_claim c JOIN openqueue_runevent e ON e.run_id = c.run_id
+"""
+START_TRIGGER: Final = f"""
+    CREATE TEMP TRIGGER IF NOT EXISTS openqueue_start_insert INSTEAD OF INSERT ON openqueue_start BEGIN
+        INSERT INTO openqueue_claim (run_id, seq, attempt, task_id, queue, concurrency_key, worker_id, token,
+            claimed_at)
+        VALUES (NEW.run_id, NEW.seq, NEW.attempt, NEW.task_id, NEW.queue, NEW.concurrency_key, NEW.worker_id,
+            NEW.token, NEW.claimed_at);
+        INSERT INTO openqueue_runevent (run_id, version, attempt, kind, token, actor, data, at)
+        VALUES (NEW.run_id, NEW.version, NEW.attempt, '{Kind.STARTED.value}', NULL, '', NEW.data, NEW.claimed_at);
+    END
+"""
+"""A claim and its event are one row to insert: a view of this connection alone, gone with it (decisions/0005)."""
+thread = threading.local()
 
 
 class Claims(Writing):
@@ -28,28 +50,35 @@ class Claims(Writing):
         at = text(self.clock(now))
         tasks = json.dumps(request.free)
         branches, parameters = [], []
+        places = {queue: place if request.in_order else 0 for place, queue in enumerate(rooms)}
         for queue, room in rooms.items():
             branches.append(
                 f"""
                 SELECT * FROM (
-                    SELECT run_id, priority, due_at FROM openqueue_outbox o
-                    WHERE ready AND runtime = %s AND queue = %s AND announce_at <= %s
+                    SELECT run_id, priority, due_at, task_id, %s AS place FROM openqueue_outbox o
+                    WHERE ready AND runtime = %s AND queue = %s AND (announce_at <= %s OR %s)
                         AND (expires_at IS NULL OR expires_at > %s) AND task_id {IN_JSON} AND {NOT_PAUSED}
                     ORDER BY priority DESC, due_at LIMIT %s)
                 """
             )
-            parameters += [runtime, queue, at, at, tasks, room]
+            parameters += [places[queue], runtime, queue, at, request.announced, at, tasks, room]
+        self.make_start_view()
         with self.writing() as cursor:
             cursor.execute(
                 f"""
                 DELETE FROM openqueue_outbox WHERE run_id IN (
-                    SELECT run_id FROM ({" UNION ALL ".join(branches)}) ORDER BY priority DESC, due_at LIMIT %s)
+                    SELECT run_id FROM (
+                        SELECT *, row_number() OVER (PARTITION BY task_id ORDER BY place, priority DESC, due_at) AS nth
+                        FROM ({" UNION ALL ".join(branches)}))
+                    LEFT JOIN json_each(%s) AS limited ON limited.key = task_id
+                    WHERE limited.value IS NULL OR nth <= limited.value
+                    ORDER BY place, priority DESC, due_at LIMIT %s)
                 RETURNING run_id, seq, attempt, task_id, queue, concurrency_key, announced_at, broker_ref,
                     priority, due_at
                 """,
-                [*parameters, limit],
+                [*parameters, json.dumps(dict(request.task_rooms)), limit],
             )
-            taken = sorted(cursor.fetchall(), key=lambda row: (-row[8], row[9]))
+            taken = sorted(cursor.fetchall(), key=lambda row: (places[row[4]], -row[8], row[9]))
             return self.hold(cursor, request, [row[:8] for row in taken], at=at)
 
     def claim_named(
@@ -64,38 +93,32 @@ class Claims(Writing):
         at = text(moment)
         asked = sorted(set(announcements))
         answers: dict[tuple[UUID, int], Answer] = dict.fromkeys(asked, "gone")
-        known, rooms = set(request.known), dict(request.task_rooms)
-        queue_rooms = dict(request.queue_rooms)
+        self.make_start_view()
         with self.writing() as cursor:
             cursor.execute(
                 f"""
-                SELECT run_id, seq, attempt, task_id, queue, concurrency_key, announced_at, broker_ref, ready, tries,
-                    NOT {NOT_PAUSED}
+                SELECT run_id, seq, attempt, task_id, queue, concurrency_key, announced_at, broker_ref,
+                    ready OR due_at <= %s, waits_for, tries, NOT {NOT_PAUSED}
                 FROM openqueue_outbox o
                 WHERE run_id {IN_JSON} AND (expires_at IS NULL OR expires_at > %s)
                 """,
-                [ids(run for run, _ in asked), at],
+                [at, ids(run for run, _ in asked), at],
             )
-            mine, deferred = [], []
-            for row in cursor.fetchall():
-                run, seq, task, queue = UUID(row[0]), row[1], row[3], row[4]
-                ready, tries, paused = row[8], row[9], row[10]
-                if (run, seq) not in answers:
-                    continue
-                if not ready:
-                    answers[run, seq] = "later"
-                elif paused or task not in known or min(rooms.get(task, 1), queue_rooms.get(queue, 1)) <= 0:
-                    why = "paused" if paused else "no_slot" if task in known else Reason.UNKNOWN_TASK.value
-                    deferred.append(Deferred(run, seq, task, tries + 1, why))
-                    answers[run, seq] = "deferred"
-                else:
-                    mine.append(row[:8])
-                    for left, name in ((rooms, task), (queue_rooms, queue)):
-                        if name in left:
-                            left[name] -= 1
-                    answers[run, seq] = "claimed"
+            found = (
+                Found(UUID(row[0]), row[1], row[3], row[4], row[8], row[9], row[10], row[11], row[:8])
+                for row in cursor.fetchall()
+            )
+            mine, deferred, early = judge(found, request, answers=answers)
             if deferred:
                 self.defer(cursor, deferred, moment=moment)
+            if early:
+                cursor.execute(
+                    f"""
+                    UPDATE openqueue_outbox SET announced_at = NULL, broker_ref = NULL, tries = tries + 1
+                    WHERE run_id {IN_JSON}
+                    """,
+                    [ids(early)],
+                )
             cursor.execute(
                 f"DELETE FROM openqueue_outbox WHERE run_id {IN_JSON}", [json.dumps([r[0] for r in mine])]
             )
@@ -110,7 +133,8 @@ class Claims(Writing):
         waits = [min(900, 2 ** min(d.tries - 1, 10)) if d.why == Reason.UNKNOWN_TASK else 1 for d in rows]
         cursor.executemany(
             """
-            UPDATE openqueue_outbox SET announce_at = %s, announced_at = NULL, tries = %s, last_error = %s
+            UPDATE openqueue_outbox
+            SET announce_at = %s, announced_at = NULL, broker_ref = NULL, tries = %s, last_error = %s
             WHERE run_id = %s
             """,
             [
@@ -132,33 +156,53 @@ class Claims(Writing):
                 started_at = %s
             FROM json_each(%s) AS given
             WHERE openqueue_run.id = given.key AND status IN {OPEN!r}
-            RETURNING openqueue_run.id, version, payload, max_attempts, crash_count, meta, options, traceparent
+            RETURNING openqueue_run.id, version, payload, max_attempts, crash_count, meta, options, traceparent,
+                flow_id, dedupe_key
             """,
             [worker, at, attempts],
         )
         labelled = {row[0]: row[1:] for row in cursor.fetchall()}
         mine = [row for row in taken if row[0] in labelled]
-        cursor.executemany(
-            """
-            INSERT INTO openqueue_claim (run_id, seq, attempt, task_id, queue, concurrency_key, worker_id, token,
-                claimed_at)
-            VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
-            """,
-            [(*row[:6], worker, token, at) for row in mine],
-        )
         who = str(request.worker_id)
         cursor.executemany(
-            INSERT_EVENT,
+            """
+            INSERT INTO openqueue_start (run_id, seq, attempt, task_id, queue, concurrency_key, worker_id, token,
+                claimed_at, version, data)
+            VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+            """,
             [
-                (row[0], labelled[row[0]][0], row[2], Kind.STARTED.value, None, "",
-                 json.dumps({"worker": who, "announced_at": stamp(row[6]), "broker_ref": row[7]}), at)
+                (*row[:6], worker, token, at, labelled[row[0]][0],
+                 json.dumps({"worker": who, "announced_at": stamp(row[6]), "broker_ref": row[7]}))
                 for row in mine
             ],
         )  # fmt: skip
         return ClaimResult(
             claimed=[
-                Claimed(UUID(row[0]), request.token, request.worker_id, *row[1:5], *labelled[row[0]][1:])
+                Claimed._make(
+                    [
+                        UUID(row[0]),
+                        request.token,
+                        request.worker_id,
+                        *row[1:5],
+                        *facts,
+                        flow and UUID(flow),
+                        key,
+                    ]
+                )
                 for row in mine
+                for _, *facts, flow, key in [labelled[row[0]]]
             ],
             inconsistent=[UUID(row[0]) for row in taken if row[0] not in labelled],
         )
+
+    def make_start_view(self) -> None:
+        """Make this connection's view, unless it has it; what is made inside a transaction may be rolled back."""
+        connection = self.connection
+        connection.ensure_connection()
+        raw = connection.connection
+        if getattr(thread, "viewed", None) is raw:
+            return
+        raw.execute(START_VIEW)
+        raw.execute(START_TRIGGER)
+        if not connection.in_atomic_block:
+            thread.viewed = raw

@@ -7,18 +7,22 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from openqueue import limits
 from openqueue.states import Kind, Reason, Status
+from openqueue.store import wishes
 from openqueue.store.base import Mark
+from openqueue.store.ending import text
 from openqueue.store.sqlite.rows import (
     ENDED,
+    IF_OPEN,
     IN_JSON,
     INSERT_EVENT,
     INSERT_OUTBOX,
+    INSERT_RUN,
     NOT_PAUSED,
     OPEN,
     Writing,
     ids,
-    text,
 )
 from openqueue.types import Announcement, NewRun
 
@@ -26,49 +30,46 @@ from openqueue.types import Announcement, NewRun
 class Places(Writing):
     """The verbs on outbox rows."""
 
-    def create(self, runs: Sequence[NewRun], *, now: datetime | None = None) -> None:
+    def create(
+        self, runs: Sequence[NewRun], *, forced: bool = False, now: datetime | None = None
+    ) -> dict[str, str]:
         moment = self.clock(now)
         at = text(moment)
         rows, events, places = [], [], []
         for r in runs:
             due = max(moment, r.run_at or moment + timedelta(seconds=r.delay))
+            if r.schedule_id is not None:  # its tick, which is past
+                due = r.run_at or moment
             due_at, ready, key = text(due), due <= moment, r.id.hex
             expires = None if r.ttl is None else text(due + timedelta(seconds=r.ttl))
-            status = Status.QUEUED if ready else Status.SCHEDULED
+            status = Status.WAITING if r.waiting else Status.QUEUED if ready else Status.SCHEDULED
             rows.append(
                 (key, r.task_id, r.queue, r.runtime, status.value, r.priority, r.payload, r.meta, r.tags, r.options,
-                 r.max_attempts, at, due_at, expires, r.traceparent)
+                 r.max_attempts, at, due_at, expires, r.traceparent, r.replay_of and r.replay_of.hex,
+                 r.flow_id and r.flow_id.hex, r.dedupe_key, r.schedule_id, r.concurrency_key,
+                 r.ordering_key)
             )  # fmt: skip
             events.append((key, 1, 0, Kind.TRIGGERED.value, None, "", None, at))
+            if r.waiting:
+                continue
             announce_at = text(due + timedelta(seconds=r.head_start)) if r.head_start else due_at
+            waits_for, turn = limits.first(r.concurrency_key, r.ordering_key, priority=r.priority)
             places.append(
-                (
-                    key,
-                    1,
-                    1,
-                    r.task_id,
-                    r.runtime,
-                    r.queue,
-                    r.priority,
-                    due_at,
-                    ready,
-                    expires,
-                    None,
-                    announce_at,
-                )
-            )
+                (key, 1, 1, r.task_id, r.runtime, r.queue, r.priority, due_at, ready and waits_for is None, expires,
+                 r.concurrency_key, announce_at, r.ordering_key, waits_for, turn)
+            )  # fmt: skip
+        doors = {r.queue for r in runs}
+        names = json.dumps(sorted(doors))
         with self.writing() as cursor:
-            cursor.executemany(
-                """
-                INSERT INTO openqueue_run (id, task_id, queue, runtime, status, reason, priority, payload, meta, tags,
-                    options, attempt, max_attempts, crash_count, cycle, version, created_at, scheduled_for,
-                    expires_at, traceparent)
-                VALUES (%s, %s, %s, %s, %s, '', %s, %s, %s, %s, %s, 0, %s, 0, 1, 1, %s, %s, %s, %s)
-                """,
-                rows,
-            )
+            if forced:
+                cursor.executemany(INSERT_RUN, rows)
+            else:
+                cursor.executemany(INSERT_RUN + IF_OPEN, [(*row, names) for row in rows])
+                if cursor.rowcount != len(rows):
+                    return wishes.closed(self, doors)
             cursor.executemany(INSERT_EVENT, events)
             cursor.executemany(INSERT_OUTBOX, places)
+        return {}
 
     def withdraw(
         self,
@@ -131,13 +132,14 @@ class Places(Writing):
                 SET status = 'queued', reason = '', version = version + 1, cycle = cycle + 1, attempt = 0,
                     crash_count = 0, result = NULL, error = NULL, outcome = NULL, finished_at = NULL,
                     started_at = NULL, expires_at = NULL, scheduled_for = %s
-                WHERE id {IN_JSON} RETURNING id, version, cycle, task_id, runtime, queue, priority
+                WHERE id {IN_JSON} RETURNING id, version, cycle, task_id, runtime, queue, priority,
+                    concurrency_key, ordering_key
                 """,
                 [at, json.dumps(list(before))],
             )
             opened = cursor.fetchall()
             events, places = [], []
-            for run, version, cycle, task, runtime, queue, priority in opened:
+            for run, version, cycle, task, runtime, queue, priority, key, ordering in opened:
                 status, reason, error = before[run]
                 facts = {
                     "cycle": cycle,
@@ -146,9 +148,11 @@ class Places(Writing):
                     "error": error and json.loads(error),
                 }
                 events.append((run, version, 0, Kind.REQUEUED.value, None, actor, json.dumps(facts), at))
+                waits_for, turn = limits.first(key, ordering, priority=priority)
                 places.append(
-                    (run, version, 1, task, runtime, queue, priority, at, True, None, None, announce_at)
-                )
+                    (run, version, 1, task, runtime, queue, priority, at, waits_for is None, None, key, announce_at,
+                     ordering, waits_for, turn)
+                )  # fmt: skip
             cursor.executemany(INSERT_EVENT, events)
             cursor.executemany(INSERT_OUTBOX, places)
         return [(UUID(row[0]), row[1], row[5], row[4]) for row in opened]
@@ -156,14 +160,18 @@ class Places(Writing):
     def flip_ready(self, *, limit: int, now: datetime | None = None) -> list[tuple[str, str]]:
         at = text(self.clock(now))
         with self.connection.cursor() as cursor:  # read first: an idle system takes no write lock
-            cursor.execute("SELECT 1 FROM openqueue_outbox WHERE NOT ready AND due_at <= %s LIMIT 1", [at])
+            cursor.execute(
+                "SELECT 1 FROM openqueue_outbox WHERE NOT ready AND waits_for IS NULL AND due_at <= %s LIMIT 1",
+                [at],
+            )
             if cursor.fetchone() is None:
                 return []
         with self.writing() as cursor:
             cursor.execute(
                 """
                 UPDATE openqueue_outbox SET ready = 1 WHERE run_id IN (
-                    SELECT run_id FROM openqueue_outbox WHERE NOT ready AND due_at <= %s ORDER BY due_at LIMIT %s)
+                    SELECT run_id FROM openqueue_outbox WHERE NOT ready AND waits_for IS NULL AND due_at <= %s
+                    ORDER BY due_at LIMIT %s)
                 RETURNING queue, runtime
                 """,
                 [at, limit],
@@ -179,7 +187,7 @@ class Places(Writing):
             for queue, room in rooms.items():
                 cursor.execute(
                     f"""
-                    SELECT run_id, seq, tries + 1, attempt, task_id, runtime, queue, priority,
+                    SELECT run_id, seq, tries + 1, attempt, task_id, runtime, queue, priority, ordering_key,
                         announced_at IS NOT NULL, broker_ref
                     FROM openqueue_outbox o
                     WHERE ready AND runtime = %s AND queue = %s AND announce_at <= %s
@@ -189,7 +197,8 @@ class Places(Writing):
                     [runtime, queue, text(moment), text(moment), room],
                 )
                 leased += [
-                    (Announcement(UUID(row[0]), *row[1:8]), bool(row[8]), row[9]) for row in cursor.fetchall()
+                    (Announcement(UUID(row[0]), *row[1:9]), bool(row[9]), row[10])
+                    for row in cursor.fetchall()
                 ]
             cursor.executemany(
                 "UPDATE openqueue_outbox SET tries = %s, announce_at = %s WHERE run_id = %s",

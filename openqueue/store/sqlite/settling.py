@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 from uuid import UUID
 
-from openqueue.states import Kind, Reason, Status
-from openqueue.store.sqlite.rows import IN_JSON, INSERT_EVENT, INSERT_OUTBOX, Writing, stamp, text
+from openqueue import limits
+from openqueue.store.ending import Ending, text
+from openqueue.store.sqlite.rows import IN_JSON, INSERT_EVENT, INSERT_OUTBOX, Writing, stamp
 from openqueue.types import Outcome, Settled
 
 
@@ -31,14 +31,17 @@ class Settling(Writing):
             )
             fenced = cursor.fetchall()
             cursor.execute(
-                f"SELECT id, version, queue, runtime, priority, expires_at FROM openqueue_run WHERE id {IN_JSON}",
+                f"""
+                SELECT id, version, queue, runtime, priority, expires_at, ordering_key FROM openqueue_run
+                WHERE id {IN_JSON}
+                """,
                 [json.dumps([row[0] for row in fenced])],
             )
             runs = {row[0]: row[1:] for row in cursor.fetchall()}
             for run, token, attempt, task, key, asked, by in fenced:
                 if run not in runs:
                     continue
-                version, queue, runtime, priority, expires = runs[run]
+                version, queue, runtime, priority, expires, ordering = runs[run]
                 end = Ending(given[run, token], cancelled=asked is not None, actor=by or "", moment=moment)
                 version += 1
                 changes.append(end.change(attempt=attempt, version=version, run=run))
@@ -49,10 +52,11 @@ class Settling(Writing):
                 if end.again:
                     due, following = text(end.due), attempt if end.released else attempt + 1
                     places.append(
-                        (run, version, following, task, runtime, queue, priority, due, end.due <= moment,
-                         stamp(expires) if end.expires else None, key, due)
+                        (run, version, following, task, runtime, queue, priority, due,
+                         end.due <= moment and key is None, stamp(expires) if end.expires else None, key, due,
+                         ordering, key, -priority)
                     )  # fmt: skip
-                settled.append(Settled(UUID(run), UUID(token), end.status))
+                settled.append(Settled(UUID(run), UUID(token), end.status, limits.freed(key, ordering)))
             cursor.executemany(
                 """
                 UPDATE openqueue_run
@@ -68,45 +72,3 @@ class Settling(Writing):
             if places:
                 cursor.executemany(INSERT_OUTBOX, places)
         return settled
-
-
-class Ending:
-    """What one outcome makes of its run: the same rules as settle.sql says them."""
-
-    __slots__ = (
-        "actor",
-        "again",
-        "data",
-        "due",
-        "expires",
-        "kind",
-        "moment",
-        "outcome",
-        "reason",
-        "released",
-        "status",
-    )
-
-    def __init__(self, outcome: Outcome, *, cancelled: bool, actor: str, moment: datetime) -> None:
-        cancelled = cancelled and outcome.status in {Status.RETRYING, Status.QUEUED}
-        self.outcome, self.moment = outcome, moment
-        self.status = Status.CANCELLED if cancelled else outcome.status
-        self.reason = Reason.BY_USER if cancelled else outcome.reason
-        self.kind = Kind.CANCELLED if cancelled else outcome.kind
-        self.actor = actor if self.status == Status.CANCELLED else ""
-        self.due = moment + timedelta(seconds=outcome.delay)
-        self.released = outcome.kind == Kind.RELEASED
-        self.again = self.status in {Status.RETRYING, Status.QUEUED}
-        self.expires = self.released and outcome.age is None  # it has not begun
-        self.data = outcome.data
-        if self.status == Status.RETRYING and outcome.data:
-            self.data = f'{outcome.data[:-1]},"next_run_at":"{self.due.isoformat()}"}}'
-
-    def change(self, *, attempt: int, version: int, run: str) -> tuple[Any, ...]:
-        age, error, status = self.outcome.age, self.outcome.error, self.status.value
-        number = attempt - 1 if self.released and self.again else attempt
-        crashes = int(self.outcome.reason == Reason.WORKER_LOST)
-        begun = None if age is None else text(self.moment - timedelta(seconds=age))
-        outcome, finished = (None, None) if self.again else (status, text(self.moment))
-        return (status, self.reason.value, version, self.outcome.result, error, status, number, crashes, begun,
-                self.expires or not self.again, outcome, finished, run)  # fmt: skip

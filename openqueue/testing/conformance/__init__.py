@@ -18,18 +18,42 @@ this line in the project's conftest.py, so that failures show values:
 
 from __future__ import annotations
 
+from openqueue.testing.conformance.acts import Acts
 from openqueue.testing.conformance.behaviour import Behaviour
 from openqueue.testing.conformance.carrying import Carrying
 from openqueue.testing.conformance.contract import Contract
+from openqueue.testing.conformance.deferrals import Deferrals
 from openqueue.testing.conformance.endings import Endings
+from openqueue.testing.conformance.flows import Flows
+from openqueue.testing.conformance.isolation import Isolation
+from openqueue.testing.conformance.limits import Limits
+from openqueue.testing.conformance.operating import Operating
+from openqueue.testing.conformance.scheduling import Scheduling
 from openqueue.testing.conformance.suite import Suite
+from openqueue.testing.conformance.uniqueness import Uniqueness
 
 __all__ = ["OutboxConformance", "RuntimeConformance"]
 
 
-class RuntimeConformance(Carrying, Contract, Behaviour, Endings, Suite):
+class RuntimeConformance(
+    Carrying,
+    Contract,
+    Acts,
+    Behaviour,
+    Deferrals,
+    Endings,
+    Flows,
+    Isolation,
+    Limits,
+    Operating,
+    Scheduling,
+    Uniqueness,
+    Suite,
+):
     """The whole contract of a runtime that carries messages."""
 
 
-class OutboxConformance(Contract, Behaviour, Endings, Suite):
+class OutboxConformance(
+    Contract, Acts, Behaviour, Endings, Flows, Isolation, Limits, Operating, Scheduling, Uniqueness, Suite
+):
     """The contract of a runtime whose queue is the outbox: it carries nothing, it only wakes."""

@@ -89,7 +89,7 @@ class Behaviour(Suite):
 
     def test_the_trace_goes_on_in_the_body(self, runtime: Runtime, queue: str, declare: Declare) -> None:
         if not otel.AVAILABLE:
-            pytest.skip("opentelemetry-api is not installed")
+            pytest.skip("opentelemetry-api is not installed")  # optional: without it there is no trace
         trace = import_module("opentelemetry.trace")  # optional, and of another room
 
         @declare

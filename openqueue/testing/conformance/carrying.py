@@ -8,11 +8,11 @@ from uuid import UUID
 
 import pytest
 
-from openqueue.models import DeadLetter, Run
+from openqueue.models import DeadLetter, Run, RunEvent
 from openqueue.processes.worker.intake import Intake
 from openqueue.processes.worker.ledger import Ledger
-from openqueue.runtimes.base import Consumer, PoisonMessage, Receipt, Runtime, decode
-from openqueue.testing.conformance.suite import Suite, needs
+from openqueue.runtimes.base import Consumer, PoisonMessage, Receipt, Rereads, Runtime, decode
+from openqueue.testing.conformance.suite import Declare, Suite, needs
 from openqueue.types import Due
 
 POISON = [
@@ -102,6 +102,21 @@ class Carrying(Suite):
         runtime.publish([self.message(f"{queue}.other")])
         self.nothing_comes(consumer)
 
+    def test_with_no_open_queue_a_receive_waits(
+        self, runtime: Runtime, queue: str, consumer: Consumer
+    ) -> None:
+        """Else a worker whose queues are all paused, or whose queues are all elsewhere, takes a whole core."""
+        runtime.publish([self.message(queue)])
+        consumer.pause([queue])
+        none = runtime.consumer([], prefetch=1)
+        for one in (consumer, none):
+            began = time.monotonic()
+            self.nothing_comes(one, within=0.3)
+            assert time.monotonic() - began > 0.2
+        none.close()
+        consumer.resume([queue])
+        self.receive(consumer)
+
     def test_names_in_any_script_arrive_as_they_are(
         self, runtime: Runtime, queue: str, consumer: Consumer
     ) -> None:
@@ -155,6 +170,38 @@ class Carrying(Suite):
         received = [decode(self.receive(consumer)[0].body)[0] for _ in messages]
         assert received == [message.run_id for message in reversed(messages)]
 
+    @needs("ahead")
+    def test_a_message_that_is_due_soon_comes_when_it_is_due(
+        self, runtime: Runtime, queue: str, consumer: Consumer
+    ) -> None:
+        due = time.monotonic() + min(0.5, runtime.capabilities.ahead)
+        later, now = self.message(queue)._replace(due=due), self.message(queue)
+        answers = runtime.publish([later, now])
+        assert [answer.error for answer in answers] == [None, None]
+        first, second = self.receive(consumer), self.receive(consumer)
+        assert time.monotonic() >= due
+        assert [decode(r.body)[0] for r in (*first, *second)] == [now.run_id, later.run_id]
+        consumer.ack([*first, *second])
+        self.nothing_comes(consumer)
+
+    @needs("queue_order")
+    def test_queues_give_in_the_order_that_is_asked_for(self, runtime: Runtime, queue: str) -> None:
+        first, second = queue, f"{queue}-second"
+        runtime.declare([first, second])
+        consumer = runtime.consumer([second, first], prefetch=10)
+        try:
+            for name in (second, first):
+                runtime.publish([self.message(name, priority=100 * (name == second)) for _ in range(3)])
+            received: list[Receipt] = []
+            for _ in range(3):
+                some = consumer.receive(limit=2, timeout=self.soon, order=[first, second])
+                assert not isinstance(some, Due)
+                received += some
+            assert [receipt.queue for receipt in received] == [first] * 3 + [second] * 3
+            consumer.ack(received)
+        finally:
+            consumer.close()
+
     @needs("depth")
     def test_inspect_knows_the_depth(self, runtime: Runtime, queue: str, consumer: Consumer) -> None:
         assert runtime.inspect(queue).depth == 0
@@ -170,3 +217,73 @@ class Carrying(Suite):
         self.eventually(lambda: runtime.inspect(queue).unacked == 1)
         consumer.ack(receipts)
         self.eventually(lambda: runtime.inspect(queue).unacked == 0)
+
+    @needs("replay")
+    def test_what_was_received_can_be_read_again_and_consumers_notice_nothing(
+        self, runtime: Runtime, queue: str, consumer: Consumer
+    ) -> None:
+        assert isinstance(runtime, Rereads)
+        messages = [self.message(queue) for _ in range(5)]
+        runtime.publish(messages)
+        consumer.ack(self.receive(consumer, 5))
+        read = []
+        for partition, (offset, until) in runtime.stretch(queue).items():
+            while kept := runtime.reread(queue, partition=partition, offset=offset, until=until, limit=2):
+                read += [decode(one.body)[0] for one in kept]
+                offset = kept[-1].offset + 1
+        assert sorted(read) == sorted(message.run_id for message in messages)
+        self.nothing_comes(consumer)
+
+    @needs("sets_aside")
+    def test_what_is_set_aside_comes_to_whoever_has_room(
+        self, runtime: Runtime, queue: str, consumer: Consumer
+    ) -> None:
+        held, free = self.message(queue, task_id="limited"), self.message(queue, task_id="other")
+        runtime.publish([held, free])
+        receipts = self.receive(consumer, 2)
+        consumer.set_aside([r for r in receipts if decode(r.body)[0] == held.run_id], task="limited")
+        consumer.ack([r for r in receipts if decode(r.body)[0] == free.run_id])
+        consumer.let_in({"limited": 0})
+        self.nothing_comes(consumer)
+        other = runtime.consumer([queue], prefetch=1)
+        other.let_in({"limited": 1})
+        assert decode(self.receive(other)[0].body)[0] == held.run_id
+        other.close()
+
+    @needs("sets_aside")
+    def test_what_is_set_aside_is_still_there(self, runtime: Runtime, queue: str, consumer: Consumer) -> None:
+        """It is not missing, is not added again, counts, and comes to a consumer that knows no limit."""
+        message = self.message(queue, task_id="limited")
+        (answer,) = runtime.publish([message])
+        consumer.set_aside(self.receive(consumer), task="limited")
+        assert list(runtime.missing([message], [answer.ref])) == [False]
+        runtime.publish([message])
+        assert runtime.inspect(queue).depth in {1, None}
+        (receipt,) = self.receive(consumer)
+        consumer.ack([receipt])
+        self.nothing_comes(consumer)
+
+    @needs("sets_aside")
+    def test_room_wakes_whoever_waits_for_what_is_set_aside(
+        self, runtime: Runtime, queue: str, consumer: Consumer, declare: Declare
+    ) -> None:
+        """Twenty runs of a task that runs one at a time take no pause in between, and stop nobody else."""
+
+        @declare(concurrency=1)
+        def limited() -> None:
+            time.sleep(0.01)
+
+        @declare
+        def other() -> None: ...
+
+        runs = limited.trigger_many([{}] * 20)
+        last = other.trigger()
+        with self.worker(queue) as worker:
+            self.eventually(lambda: worker.ledger.sure)
+            began = time.monotonic()
+            self.finish(last)
+            for run in runs:
+                self.finish(run)
+        assert time.monotonic() - began < 5
+        ends = RunEvent.objects.filter(kind="completed").order_by("at").values_list("run_id", flat=True)
+        assert list(ends)[-1] != last.id, "the limited task held up another"

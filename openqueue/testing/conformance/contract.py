@@ -84,6 +84,7 @@ class Contract(Suite):
         stats = runtime.inspect(queue)
         assert (stats.depth is not None) == runtime.capabilities.depth
         assert (stats.unacked is not None) == runtime.capabilities.unacked
+        assert (stats.lag is not None) == runtime.capabilities.lag
 
     def test_a_priority_is_kept_or_refused(self, runtime: Runtime, queue: str, declare: Declare) -> None:
         @declare(priority=5)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from openqueue import retry
 from openqueue.context import TaskContext
@@ -76,6 +76,30 @@ class Endings(Suite):
                 waits.append(round((place.due_at - settled).total_seconds()))
                 Outbox.objects.filter(pk=run.id).update(due_at=settled, announce_at=settled)
         assert waits == [3600, 7200, 14400]
+
+    def test_a_retry_with_a_short_delay_begins_once_and_not_before_it_is_due(
+        self, runtime: Runtime, queue: str, declare: Declare
+    ) -> None:
+        """Whoever keeps the time, the sweeps or the broker as well: the database's clock decides."""
+
+        @declare(max_attempts=2, backoff=0.4)
+        def second_time_lucky(ctx: TaskContext) -> None:
+            if ctx.attempt < 2:
+                raise ValueError
+
+        runs = [second_time_lucky.trigger(), second_time_lucky.using(delay=0.3).trigger()]
+        with self.worker(queue):
+            for run in runs:
+                assert self.finish(run).attempt == 2
+        again = ["started", "retrying", "started", "completed"]
+        for run in runs:
+            assert self.story(run) == ["triggered", *again]
+            decided, begun = (
+                RunEvent.objects.filter(run_id=run.id, kind=kind).latest("id")
+                for kind in ("retrying", "started")
+            )
+            assert begun.at >= datetime.fromisoformat(decided.data["next_run_at"])
+            assert run.row.scheduled_for <= RunEvent.objects.filter(run_id=run.id, kind="started")[0].at
 
     def test_a_task_may_say_when_to_try_again(self, runtime: Runtime, queue: str, declare: Declare) -> None:
         @declare

@@ -96,7 +96,7 @@ class Suite:
         """Leave out, by name, what the runtime does not promise."""
         for what in getattr(request.function, "needs", ()):
             if not self.promises(request.getfixturevalue("runtime"), what):
-                pytest.skip(f"this runtime does not promise {what}")
+                pytest.skip(f"this runtime does not promise {what}")  # that it refuses it is another case
 
     @pytest.fixture(autouse=True)
     def _publisher_ends(self) -> Iterator[None]:
@@ -129,8 +129,8 @@ class Suite:
         return receipts
 
     @staticmethod
-    def nothing_comes(consumer: Consumer) -> None:
-        received = consumer.receive(limit=10, timeout=0.2)
+    def nothing_comes(consumer: Consumer, *, within: float = 0.2) -> None:
+        received = consumer.receive(limit=10, timeout=within)
         assert not isinstance(received, Due)
         assert list(received) == [], "something came that should not have"
 

@@ -10,11 +10,16 @@ from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
+from openqueue.control.actor import Actor
+from openqueue.control.alerts import channels, rules
+from shop import demo_link
 from shop.models import Product
+
+SETUP = Actor(name="shop_setup")
 
 
 class Command(BaseCommand):
-    """Migrate, fill the catalogue, make an admin."""
+    """Migrate, fill the catalogue, watch the payments, make an admin."""
 
     help = "Migrates the database, fills the catalogue and makes an admin. Run again, it changes nothing."
     requires_system_checks = ()
@@ -22,13 +27,26 @@ class Command(BaseCommand):
     def handle(self, **options: object) -> None:
         call_command("migrate", interactive=False, verbosity=0)
         self.fill_catalogue()
-        self.stdout.write(f"admin password: {self.admin_password()}")
+        self.watch_payments()
+        password = self.admin_password()
+        self.stdout.write(f"link: {demo_link.make()}")
+        self.stdout.write(f"admin password: {password}")
 
     def fill_catalogue(self) -> None:
         with (settings.SHOP_DATA_DIR / "products.csv").open(encoding="utf-8", newline="") as file:
             Product.objects.bulk_create(
                 (Product(**row) for row in csv.DictReader(file)), ignore_conflicts=True
             )
+
+    def watch_payments(self) -> None:
+        """Have somebody hear of it when payments fail: by an e-mail, which the shop keeps as a file."""
+        if channels.listing() or rules.listing():
+            return
+        to = channels.create("shopkeeper", kind="email", recipients=["keeper@shop.example"], actor=SETUP)
+        rule = {"name": "payments fail", "kind": "failure_rate", "threshold": 5, "window": 300, "least": 20}
+        rules.create(
+            {**rule, "queues": ["billing"], "severity": "critical"}, channels=[to.channel.id], actor=SETUP
+        )
 
     def admin_password(self) -> str:
         """Return the password of "admin", made up the first time and kept in a file for its owner alone."""

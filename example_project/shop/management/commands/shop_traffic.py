@@ -7,11 +7,15 @@ import signal
 import time
 from argparse import ArgumentParser
 from contextlib import suppress
+from typing import Any
 
 from django.core.management.base import BaseCommand
+from django.db import transaction
 
 from shop.checkout import buy
-from shop.models import Order, Product
+from shop.digests import subscribe
+from shop.fulfilment import fulfil
+from shop.models import Customer, Order, Product
 from shop.tasks import check_stock, import_orders, reconcile_payments
 
 NAMES = (
@@ -34,6 +38,7 @@ CARDS = {
 REPORT_EVERY = 10.0  # seconds
 STOCK_EVERY = 15.0
 BOOKS_EVERY = 60.0
+PARCEL_EVERY = 20.0
 
 
 class Command(BaseCommand):
@@ -64,6 +69,7 @@ class Command(BaseCommand):
             self.report: REPORT_EVERY,
             check_stock.trigger: STOCK_EVERY,
             reconcile_payments.trigger: BOOKS_EVERY,
+            self.order_parcel: PARCEL_EVERY,
         }
         due = {act: time.monotonic() + seconds for act, seconds in acts.items()}
         while True:
@@ -82,16 +88,34 @@ class Command(BaseCommand):
 
     def place_order(self) -> None:
         """Be a customer."""
+        wanted = self.choose()
+        order, _ = buy(**wanted)
+        skus = ", ".join(article.sku for article in wanted["items"])
+        said = f"{wanted['name']} ordered {skus} for € {order.total} with {order.card} ({order.number})"
+        self.stdout.write(said)
+
+    def order_parcel(self) -> None:
+        """Be a customer who has it sent, by a flow, and who wants a digest each week, by a schedule."""
+        wanted = self.choose()
+        with transaction.atomic():
+            customer, _ = Customer.objects.get_or_create(
+                email=wanted["email"], defaults={"name": wanted["name"]}
+            )
+            order = Order.objects.place(customer=customer, card=wanted["card"], items=wanted["items"])
+            fulfil(order)
+            subscribe(customer)
+        self.stdout.write(f"{wanted['name']} wants a parcel ({order.number}) and a digest each week")
+
+    def choose(self) -> dict[str, Any]:
+        """Return who buys what, and with which card."""
         name = self.random.choice(NAMES)
         articles = self.random.sample(list(Product.objects.all()), k=self.random.randint(1, 4))
-        order, _ = buy(
-            name=name,
-            email=f"{name.replace(' ', '.').lower()}@shop.example",
-            card=self.random.choices([*CARDS], weights=[*CARDS.values()])[0],
-            items={article: self.random.randint(1, 3) for article in articles},
-        )
-        wanted = ", ".join(article.sku for article in articles)
-        self.stdout.write(f"{name} ordered {wanted} for € {order.total} with {order.card} ({order.number})")
+        return {
+            "name": name,
+            "email": f"{name.replace(' ', '.').lower()}@shop.example",
+            "card": self.random.choices([*CARDS], weights=[*CARDS.values()])[0],
+            "items": {article: self.random.randint(1, 3) for article in articles},
+        }
 
     def report(self) -> None:
         """Say how the shop is doing."""

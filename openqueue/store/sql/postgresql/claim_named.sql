@@ -9,13 +9,17 @@
 -- lock_timeout  how long to wait for a locked row
 -- now           the moment to use, or null for the database's clock
 --
+-- A row whose time has come is claimed though no sweep has made it ready yet: a broker may keep the time as well.
+-- What is answered `later` or put back is unannounced, and its reference with it: the message that named it is settled,
+-- and a broker that is asked by it would take the row's message for one of those that still wait.
 -- ``= ANY (ARRAY[x])`` is ``= x`` that only an index lookup can serve: see settle.sql.
 WITH clock AS (
     SELECT COALESCE(%(now)s::timestamptz, statement_timestamp()) AS now
 ), patience AS MATERIALIZED (
     SELECT set_config('lock_timeout', %(lock_timeout)s, true)
 ), found AS MATERIALIZED (
-    SELECT o.run_id, o.seq, o.ready, o.expires_at, o.task_id, o.queue,
+    SELECT o.run_id, o.seq, o.ready OR o.due_at <= (SELECT now FROM clock) AS ready, o.waits_for, o.expires_at,
+        o.task_id, o.queue,
         EXISTS (SELECT FROM openqueue_queuestate AS s WHERE s.name = o.queue AND s.paused) AS paused
     FROM patience, unnest(%(runs)s::uuid[], %(seqs)s::int4[]) AS a (run_id, seq)
     JOIN openqueue_outbox AS o ON o.run_id = ANY (ARRAY[a.run_id]) AND o.seq = a.seq
@@ -23,6 +27,7 @@ WITH clock AS (
     FOR UPDATE OF o
 ), judged AS (
     SELECT run_id, seq, CASE
+        WHEN waits_for IS NOT NULL THEN 'later'
         WHEN NOT ready THEN 'later'
         WHEN expires_at <= (SELECT now FROM clock) THEN 'gone'
         WHEN paused THEN 'paused'
@@ -35,11 +40,13 @@ WITH clock AS (
     FROM found
 ), deferred AS (
     UPDATE openqueue_outbox AS o
-    SET announce_at = (SELECT now FROM clock) + interval '1 second' * CASE j.answer
-            WHEN 'unknown_task' THEN LEAST(900, 2 ^ LEAST(o.tries, 10)) ELSE 1 END,
-        announced_at = NULL, tries = o.tries + 1, last_error = j.answer
+    SET announce_at = CASE j.answer WHEN 'later' THEN o.announce_at
+            ELSE (SELECT now FROM clock) + interval '1 second' * CASE j.answer
+                WHEN 'unknown_task' THEN LEAST(900, 2 ^ LEAST(o.tries, 10)) ELSE 1 END END,
+        announced_at = NULL, broker_ref = NULL, tries = o.tries + 1,
+        last_error = CASE j.answer WHEN 'later' THEN o.last_error ELSE j.answer END
     FROM judged AS j
-    WHERE o.run_id = ANY (ARRAY[j.run_id]) AND j.answer IN ('paused', 'unknown_task', 'no_slot')
+    WHERE o.run_id = ANY (ARRAY[j.run_id]) AND j.answer IN ('later', 'paused', 'unknown_task', 'no_slot')
     RETURNING o.run_id, o.seq, o.task_id, o.tries, j.answer
 ), taken AS (
     DELETE FROM openqueue_outbox
@@ -51,7 +58,7 @@ WITH clock AS (
         started_at = (SELECT now FROM clock)
     WHERE id = ANY (ARRAY(SELECT run_id FROM taken)) AND status IN ('queued', 'scheduled', 'retrying')
     RETURNING id, version - 1 AS seq, attempt, task_id, queue, payload, max_attempts, crash_count, meta, options,
-        traceparent
+        traceparent, flow_id, dedupe_key
 ), mine AS (
     SELECT * FROM taken WHERE run_id = ANY (ARRAY(SELECT id FROM labelled))
 ), held AS (
@@ -68,13 +75,11 @@ WITH clock AS (
     FROM mine
 )
 SELECT 'claimed' AS answer, id, seq, attempt, task_id, queue, payload, max_attempts, crash_count, meta, options,
-    traceparent
+    traceparent, flow_id, dedupe_key
 FROM labelled
 UNION ALL
-SELECT 'inconsistent', NULL, NULL, NULL, NULL, NULL, array_to_json(ids)::text, NULL, NULL, NULL, NULL, NULL
+SELECT 'inconsistent', NULL, NULL, NULL, NULL, NULL, array_to_json(ids)::text, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM (SELECT array_agg(run_id) AS ids FROM taken) AS all_taken
 WHERE cardinality(ids) > (SELECT count(*) FROM labelled)
 UNION ALL
-SELECT answer, run_id, seq, tries, task_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM deferred
-UNION ALL
-SELECT 'later', run_id, seq, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM judged WHERE answer = 'later'
+SELECT answer, run_id, seq, tries, task_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM deferred

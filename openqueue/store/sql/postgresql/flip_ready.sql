@@ -7,7 +7,7 @@ UPDATE openqueue_outbox
 SET ready = true
 WHERE run_id = ANY (ARRAY(
     SELECT run_id FROM openqueue_outbox
-    WHERE NOT ready AND due_at <= COALESCE(%(now)s::timestamptz, statement_timestamp())
+    WHERE NOT ready AND waits_for IS NULL AND due_at <= COALESCE(%(now)s::timestamptz, statement_timestamp())
     ORDER BY due_at LIMIT %(room)s FOR UPDATE SKIP LOCKED
 ))
 RETURNING queue, runtime

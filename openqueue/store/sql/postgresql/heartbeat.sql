@@ -5,11 +5,14 @@
 -- lease         seconds
 -- busy          bodies running now
 -- state         running or stopping
+-- memory        bytes that the worker takes; null: as it is
+-- memories      the same of its last hour, as JSON; null: as it is
 -- now           the moment to use, or null for the database's clock
 WITH beat AS (
     UPDATE openqueue_worker
     SET lease_until = COALESCE(%(now)s::timestamptz, statement_timestamp()) + %(lease)s::float8 * interval '1 second',
-        busy = %(busy)s, state = %(state)s
+        busy = %(busy)s, state = %(state)s, memory = COALESCE(%(memory)s::bigint, memory),
+        memories = COALESCE(%(memories)s::text, memories)
     WHERE id = %(worker)s AND state IN ('running', 'stopping')
     RETURNING command
 )

@@ -18,7 +18,8 @@ WITH clock AS (
         scheduled_for = (SELECT now FROM clock)
     FROM locked AS l
     WHERE r.id = l.id
-    RETURNING r.id, r.version, r.cycle, r.task_id, r.runtime, r.queue, r.priority, l.status, l.reason, l.attempt, l.error
+    RETURNING r.id, r.version, r.cycle, r.task_id, r.runtime, r.queue, r.priority, l.status, l.reason, l.attempt, l.error,
+        r.concurrency_key, r.ordering_key
 ), event AS (
     INSERT INTO openqueue_runevent (run_id, version, attempt, kind, actor, data, at)
     SELECT id, version, attempt, 'requeued', %(actor)s,
@@ -27,9 +28,13 @@ WITH clock AS (
     FROM run
 )
 INSERT INTO openqueue_outbox (
-    run_id, seq, attempt, task_id, runtime, queue, priority, due_at, ready, announce_at, tries
+    run_id, seq, attempt, task_id, runtime, queue, priority, due_at, ready, announce_at, tries,
+    concurrency_key, ordering_key, waits_for, turn
 )
-SELECT id, version, 1, task_id, runtime, queue, priority, (SELECT now FROM clock), true,
-    (SELECT now FROM clock) + %(head_start)s::float8 * interval '1 second', 0
+SELECT id, version, 1, task_id, runtime, queue, priority, (SELECT now FROM clock),
+    COALESCE(ordering_key, concurrency_key) IS NULL,
+    (SELECT now FROM clock) + %(head_start)s::float8 * interval '1 second', 0,
+    concurrency_key, ordering_key, COALESCE('order:' || ordering_key, concurrency_key),
+    CASE WHEN ordering_key IS NULL THEN -priority ELSE 0 END
 FROM run
 RETURNING run_id, seq, queue, runtime

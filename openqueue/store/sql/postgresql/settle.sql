@@ -6,16 +6,20 @@
 -- delays        seconds until the next attempt, for retrying and queued
 -- ages          seconds since the body began, or null when it never began
 -- owns          settled by the worker itself: the event stores the token
+-- lock_timeout  how long to wait for a locked row; null leaves it as it is
 -- now           the moment to use, or null for the database's clock
 --
 -- ``= ANY (ARRAY[x])`` is ``= x`` that the planner cannot merge or hash, so that only an index lookup a row is left.
 -- With plain ``=`` it now and then walked a whole index for each row, since it believed the table empty.
 --
 -- released refunds the attempt; worker_lost charges a crash; a cancel request beats putting the run back. What is put
--- back after it has begun does not expire any more.
-WITH given AS (
-    SELECT *
-    FROM unnest(
+-- back after it has begun does not expire any more, and waits for a permit of its concurrency key again; its turn in an
+-- order it keeps.
+WITH patience AS MATERIALIZED (
+    SELECT set_config('lock_timeout', COALESCE(%(lock_timeout)s, current_setting('lock_timeout')), true)
+), given AS (
+    SELECT g.*
+    FROM patience, unnest(
         %(runs)s::uuid[], %(tokens)s::uuid[], %(statuses)s::text[], %(reasons)s::text[], %(kinds)s::text[],
         %(results)s::text[], %(errors)s::text[], %(datas)s::text[], %(delays)s::float8[], %(ages)s::float8[],
         %(owns)s::bool[]
@@ -52,7 +56,7 @@ WITH given AS (
         finished_at = CASE WHEN e.status NOT IN ('retrying', 'queued') THEN e.now END
     FROM ended AS e
     WHERE r.id = ANY (ARRAY[e.run_id])
-    RETURNING r.id, r.version, r.status, r.queue, r.runtime, r.priority, r.expires_at, e.token, e.own, e.released,
+    RETURNING r.id, r.version, r.status, r.queue, r.runtime, r.priority, r.expires_at, r.ordering_key, e.token, e.own, e.released,
         e.attempt, e.task_id, e.concurrency_key, e.kind, e.actor, e.data, e.due_at, e.now
 ), event AS (
     INSERT INTO openqueue_runevent (run_id, version, attempt, kind, token, actor, data, at)
@@ -60,12 +64,12 @@ WITH given AS (
 ), again AS (
     INSERT INTO openqueue_outbox (
         run_id, seq, attempt, task_id, runtime, queue, priority, due_at, ready, expires_at, concurrency_key,
-        announce_at, tries
+        announce_at, tries, ordering_key, waits_for, turn
     )
     SELECT id, version, CASE WHEN released THEN attempt ELSE attempt + 1 END, task_id, runtime, queue, priority,
-        due_at, due_at <= now, expires_at,
-        concurrency_key, due_at, 0
+        due_at, due_at <= now AND concurrency_key IS NULL, expires_at,
+        concurrency_key, due_at, 0, ordering_key, concurrency_key, -priority
     FROM run
     WHERE status IN ('retrying', 'queued')
 )
-SELECT id, token, status FROM run
+SELECT id, token, status, concurrency_key, ordering_key FROM run

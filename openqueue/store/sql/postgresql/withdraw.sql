@@ -3,11 +3,14 @@
 -- parameter     holds
 -- runs, seqs    which rows; a null seq takes the row whatever its seq (arrays)
 -- status, reason, kind, actor, error, data
+-- lock_timeout  how long to wait for a locked row; null leaves it as it is
 -- now           the moment to use, or null for the database's clock
 WITH clock AS (
     SELECT COALESCE(%(now)s::timestamptz, statement_timestamp()) AS now
+), patience AS MATERIALIZED (
+    SELECT set_config('lock_timeout', COALESCE(%(lock_timeout)s, current_setting('lock_timeout')), true)
 ), given AS (
-    SELECT * FROM unnest(%(runs)s::uuid[], %(seqs)s::int4[]) AS g (run_id, seq)
+    SELECT g.* FROM patience, unnest(%(runs)s::uuid[], %(seqs)s::int4[]) AS g (run_id, seq)
 ), locked AS (
     SELECT o.run_id FROM openqueue_outbox AS o JOIN given AS g ON o.run_id = ANY (ARRAY[g.run_id])
     WHERE g.seq IS NULL OR o.seq = g.seq

@@ -1,0 +1,157 @@
+"""The routes of version 1."""
+
+from __future__ import annotations
+
+from django.urls import path, register_converter
+from django.urls.converters import IntConverter
+
+from openqueue.api import (
+    alert_channels,
+    alert_rules,
+    alerts,
+    bulk,
+    dead_letters,
+    definitions,
+    fleet,
+    flows,
+    insight,
+    queues,
+    remote,
+    run_acts,
+    runs,
+    schedules,
+    service,
+    tasks,
+)
+
+
+class Int64(IntConverter):
+    """A number that a row may have as its id; others are no address."""
+
+    regex = "[0-9]{1,18}"
+
+
+register_converter(Int64, "int64")
+routes = [
+    path("health", service.Health.as_view(), name="health"),
+    path("info", service.ServiceInfo.as_view(), name="info"),
+    path("overview", service.ServiceOverview.as_view(), name="overview"),
+    path("openapi.json", service.Schema.as_view(), name="schema"),
+    path("tasks", tasks.Tasks.as_view(), name="tasks"),
+    path("tasks/<str:task_id>", tasks.OneTask.as_view(), name="task"),
+    path("runs", runs.Runs.as_view(), name="runs"),
+    path("runs/batch", runs.RunBatch.as_view(), name="run-batch"),
+    path("runs/<uuid:run_id>", runs.OneRun.as_view(), name="run"),
+    path("runs/<uuid:run_id>/events", runs.RunEvents.as_view(), name="run-events"),
+    path("runs/<uuid:run_id>/logs", runs.RunLogs.as_view(), name="run-logs"),
+    path("runs/<uuid:run_id>/attempts", runs.RunAttempts.as_view(), name="run-attempts"),
+    path("runs/<uuid:run_id>/cancellation", runs.RunCancellation.as_view(), name="run-cancellation"),
+    path("runs/<uuid:run_id>/retry", runs.RunRetry.as_view(), name="run-retry"),
+    path("runs/<uuid:run_id>/promotion", run_acts.RunPromotion.as_view(), name="run-promotion"),
+    path("runs/<uuid:run_id>/priority", run_acts.RunPriority.as_view(), name="run-priority"),
+    path("runs/<uuid:run_id>/discard", run_acts.RunDiscard.as_view(), name="run-discard"),
+    path("runs/<uuid:run_id>/replay", run_acts.RunReplay.as_view(), name="run-replay"),
+    path("bulk", bulk.Bulk.as_view(), name="bulk"),
+    path("bulk/preview", bulk.BulkPreview.as_view(), name="bulk-preview"),
+    path("bulk/<uuid:operation>", bulk.BulkOperation.as_view(), name="bulk-operation"),
+    path("bulk/<uuid:operation>/stop", bulk.BulkStop.as_view(), name="bulk-stop"),
+    path("bulk/<uuid:operation>/resumption", bulk.BulkResumption.as_view(), name="bulk-resumption"),
+    path("dead-letters", dead_letters.DeadLetters.as_view(), name="dead-letters"),
+    path("dead-letters/messages", dead_letters.DeadMessageList.as_view(), name="dead-messages"),
+    path(
+        "dead-letters/messages/<int64:letter>/discard",
+        dead_letters.DeadMessageDiscard.as_view(),
+        name="dead-message-discard",
+    ),
+    path("schedules", schedules.Schedules.as_view(), name="schedules"),
+    path("schedules/<int64:schedule>", schedules.OneSchedule.as_view(), name="schedule"),
+    path("schedules/<int64:schedule>/ticks", schedules.ScheduleTicks.as_view(), name="schedule-ticks"),
+    path("schedules/<int64:schedule>/pause", schedules.SchedulePause.as_view(), name="schedule-pause"),
+    path(
+        "schedules/<int64:schedule>/resumption",
+        schedules.ScheduleResumption.as_view(),
+        name="schedule-resumption",
+    ),
+    path("schedules/<int64:schedule>/runs", schedules.ScheduleRuns.as_view(), name="schedule-runs"),
+    path("flows", flows.Flows.as_view(), name="flows"),
+    path("flows/<uuid:flow_id>", flows.OneFlow.as_view(), name="flow"),
+    path("flows/<uuid:flow_id>/cancellation", flows.FlowCancellation.as_view(), name="flow-cancellation"),
+    path("flows/<uuid:flow_id>/retry", flows.FlowRetry.as_view(), name="flow-retry"),
+    path("numbers", insight.NumbersOverTime.as_view(), name="numbers"),
+    path("numbers/tasks", insight.NumbersByTask.as_view(), name="numbers-by-task"),
+    path("numbers/queues", insight.NumbersByQueue.as_view(), name="numbers-by-queue"),
+    path("errors", insight.Errors.as_view(), name="errors"),
+    path("errors/<int64:group>", insight.OneError.as_view(), name="error"),
+    path("errors/<int64:group>/resolution", insight.ErrorResolution.as_view(), name="error-resolution"),
+    path("errors/<int64:group>/ignoring", insight.ErrorIgnoring.as_view(), name="error-ignoring"),
+    path("errors/<int64:group>/reopening", insight.ErrorReopening.as_view(), name="error-reopening"),
+    path("alerts", alerts.Alerts.as_view(), name="alerts"),
+    path("alerts/deliveries", alerts.AlertDeliveries.as_view(), name="alert-deliveries"),
+    path("alerts/rules", alert_rules.AlertRules.as_view(), name="alert-rules"),
+    path("alerts/rules/preview", alert_rules.AlertDraftPreview.as_view(), name="alert-draft-preview"),
+    path("alerts/rules/<int64:rule>", alert_rules.OneAlertRule.as_view(), name="alert-rule"),
+    path(
+        "alerts/rules/<int64:rule>/preview", alert_rules.AlertRulePreview.as_view(), name="alert-rule-preview"
+    ),
+    path("alerts/rules/<int64:rule>/pause", alert_rules.AlertRulePause.as_view(), name="alert-rule-pause"),
+    path(
+        "alerts/rules/<int64:rule>/resumption",
+        alert_rules.AlertRuleResumption.as_view(),
+        name="alert-rule-resumption",
+    ),
+    path("alerts/channels", alert_channels.AlertChannels.as_view(), name="alert-channels"),
+    path("alerts/channels/<int64:channel>", alert_channels.OneAlertChannel.as_view(), name="alert-channel"),
+    path(
+        "alerts/channels/<int64:channel>/pause",
+        alert_channels.AlertChannelPause.as_view(),
+        name="alert-channel-pause",
+    ),
+    path(
+        "alerts/channels/<int64:channel>/resumption",
+        alert_channels.AlertChannelResumption.as_view(),
+        name="alert-channel-resumption",
+    ),
+    path(
+        "alerts/channels/<int64:channel>/test",
+        alert_channels.AlertChannelTest.as_view(),
+        name="alert-channel-test",
+    ),
+    path(
+        "alerts/channels/<int64:channel>/secret",
+        alert_channels.AlertChannelSecret.as_view(),
+        name="alert-channel-secret",
+    ),
+    path("alerts/<uuid:alert>", alerts.OneAlert.as_view(), name="alert"),
+    path(
+        "alerts/<uuid:alert>/acknowledgement",
+        alerts.AlertAcknowledgement.as_view(),
+        name="alert-acknowledgement",
+    ),
+    path("queues", queues.Queues.as_view(), name="queues"),
+    path("queues/<str:queue>", queues.OneQueue.as_view(), name="queue"),
+    path("queues/<str:queue>/depth", queues.QueueDepth.as_view(), name="queue-depth"),
+    path("queues/<str:queue>/pause", queues.QueuePause.as_view(), name="queue-pause"),
+    path("queues/<str:queue>/resumption", queues.QueueResumption.as_view(), name="queue-resumption"),
+    path("queues/<str:queue>/clearing", queues.QueueClearing.as_view(), name="queue-clearing"),
+    path("queues/<str:queue>/disabling", queues.QueueDisabling.as_view(), name="queue-disabling"),
+    path("queues/<str:queue>/draining", queues.QueueDraining.as_view(), name="queue-draining"),
+    path("queues/<str:queue>/enabling", queues.QueueEnabling.as_view(), name="queue-enabling"),
+    path("worker/tasks/<str:task_id>", definitions.OneDefinition.as_view(), name="worker-task"),
+    path("worker/registrations", remote.Registrations.as_view(), name="worker-registrations"),
+    path("worker/claims", remote.Claims.as_view(), name="worker-claims"),
+    path("worker/heartbeats", remote.Heartbeats.as_view(), name="worker-heartbeats"),
+    path("worker/progress", remote.Progress.as_view(), name="worker-progress"),
+    path("worker/logs", remote.LogLines.as_view(), name="worker-logs"),
+    path("worker/completions", remote.CompletionList.as_view(), name="worker-completions"),
+    path("worker/failures", remote.FailureList.as_view(), name="worker-failures"),
+    path("worker/releases", remote.ReleaseList.as_view(), name="worker-releases"),
+    path("worker/departures", remote.Departures.as_view(), name="worker-departures"),
+    path("workers", queues.Workers.as_view(), name="workers"),
+    path("workers/<uuid:worker_id>/quiet", fleet.WorkerQuiet.as_view(), name="worker-quiet"),
+    path("workers/<uuid:worker_id>/resumption", fleet.WorkerResumption.as_view(), name="worker-resumption"),
+    path("workers/<uuid:worker_id>/stop", fleet.WorkerStop.as_view(), name="worker-stop"),
+    path("outbox", fleet.OutboxRows.as_view(), name="outbox"),
+    path("outbox/flushing", fleet.OutboxFlushing.as_view(), name="outbox-flushing"),
+    path("activity", fleet.Activity.as_view(), name="activity"),
+    path("runtimes", fleet.RuntimesHealth.as_view(), name="runtimes"),
+]

@@ -1,0 +1,1 @@
+"""OpenQueue behind the interfaces of others."""

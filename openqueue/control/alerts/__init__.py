@@ -1,0 +1,1 @@
+"""Alerts, as operators see and change them: channels, rules, what fired and who was told; each act is on record."""

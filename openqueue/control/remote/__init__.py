@@ -1,0 +1,1 @@
+"""Workers in any language: what they may ask of OpenQueue (docs: reference/worker-protocol)."""

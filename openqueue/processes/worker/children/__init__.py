@@ -1,0 +1,1 @@
+"""Bodies in processes of their own, which can be killed."""
