@@ -129,6 +129,8 @@ class Announcement(NamedTuple):
     queue: str
     priority: int
     ordering_key: str | None = None
+    unheard: int = 0
+    """How often it was tried since a worker last had its message: what back-offs and giving up go by."""
 
 
 class Claimed(NamedTuple):
@@ -162,7 +164,8 @@ class Deferred(NamedTuple):
     run_id: UUID
     seq: int
     task_id: str
-    tries: int
+    unheard: int
+    """How often it was tried since a worker last put it back though nothing was wrong with it."""
     why: str
 
 

@@ -58,8 +58,9 @@ def read(*, now: datetime, marks: Mapping[str, datetime], queues: Collection[str
     if queues is not None:
         rows = rows.filter(queue__in=sorted(queues))
     # Of the hours only their counts are shown: the database adds them up. Of the last hour queues have percentiles.
-    for row in tallies.mixed(rows.filter(start__gte=edge), rows.filter(start__lt=edge)):
-        cells[row["start"], row["queue"]].take_row(row)
+    found = tallies.mixed(rows.filter(start__gte=edge), rows.filter(start__lt=edge))
+    for place, some in tallies.by_place(found).items():
+        cells[place].take_rows(some)
     stopped = False
     try:
         for (start, _, queue), tally in _live(max(rolled, edge), now).items():

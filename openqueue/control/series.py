@@ -262,13 +262,17 @@ def _read(
         rows = Rollup.objects.using(store().alias).filter(
             period=rollups.seconds(name), start__gte=begin, start__lt=end, **only
         )
-        steps: dict[datetime, datetime] = {}
-        read = tallies.counts if counts_only else tallies.rows
-        for row in read(rows, "start", *by):
-            start = row["start"]
-            begin = steps.get(start) or steps.setdefault(start, floor(start, step))
-            for place in places(begin, *(row[column] for column in by)):
-                place.take_counts(row) if counts_only else place.take_row(row)
+        if counts_only:
+            for row in tallies.counts(rows, "start", *by):
+                for place in places(floor(row["start"], step), *(row[column] for column in by)):
+                    place.take_counts(row)
+            continue
+        together: defaultdict[Tally, list[Sequence[Any]]] = defaultdict(list)
+        for (start, *columns), some in tallies.by_place(tallies.rows(rows, "start", *by)).items():
+            for place in places(floor(start, step), *columns):
+                together[place] += some
+        for place, some in together.items():
+            place.take_rows(some)
     try:
         with nullcontext() if moment - live <= USUAL else store().bounded(LIMIT):
             minutes = rollups.tallied(live, after(moment), task_id=task_id, queue=queue)

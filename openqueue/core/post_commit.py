@@ -30,6 +30,7 @@ from openqueue.core.window import Window
 from openqueue.runtimes.base import Message, Published, Runtime
 from openqueue.store import store
 from openqueue.store.base import Mark
+from openqueue.types import Announcement
 
 logger = logging.getLogger("openqueue")
 
@@ -130,7 +131,7 @@ class Publisher:
                 return len(runtime.publish(messages))
             messages = self.admitted(runtime, messages)
             answers = runtime.publish(messages) if messages else []
-            self.marks += marks(messages, answers, tries=[0] * len(messages))
+            self.marks += marks(messages, answers)
             sent = [
                 message for message, answer in zip(messages, answers, strict=True) if answer.error is None
             ]
@@ -186,18 +187,24 @@ def by_queue(messages: Sequence[Message]) -> dict[str, list[Message]]:
     return found
 
 
-def marks(messages: Sequence[Message], answers: Sequence[Published], *, tries: Sequence[int]) -> list[Mark]:
-    """Say for each publish when its row is to be announced again: protocol, "Announce"."""
+def marks(
+    messages: Sequence[Message], answers: Sequence[Published], leased: Sequence[Announcement] = ()
+) -> list[Mark]:
+    """Say for each publish when its row is to be announced again: protocol, "Announce".
+
+    leased: their rows, one each, where a sweep has taken them; nobody has tried the others.
+    """
     republish = config.republish_after.total_seconds()
     told: list[Mark] = []
-    for message, answer, tried in zip(messages, answers, tries, strict=True):
-        wait: float | None = min(900.0, republish * 2 ** min(max(tried - 1, 0), 10))
+    tried = [(row.tries, row.unheard) for row in leased] or [(0, 0)] * len(messages)
+    for message, answer, (tries, unheard) in zip(messages, answers, tried, strict=True):
+        wait: float | None = min(900.0, republish * 2 ** min(max(unheard - 1, 0), 10))
         if message.due:  # it is on its way: a moment after it should be there the sweep looks, if it is lost
             wait = max(0.0, message.due - time.monotonic()) + GRACE if answer.error is None else None
         elif answer.error is not None:
             wait = None if answer.certain else republish
         error = answer.error and answer.error[:500]
-        told.append((message.run_id, message.seq, tried, answer.ref and answer.ref[:200], error, wait))
+        told.append((message.run_id, message.seq, tries, answer.ref and answer.ref[:200], error, wait))
     return told
 
 

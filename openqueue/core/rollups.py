@@ -173,15 +173,15 @@ def _write_coarser(coarse: str, fine: str, most: timedelta, *, sure: datetime) -
     first = oldest.order_by("start").values_list("start", flat=True).first()
     before = goal if first is None else min(goal, floor(first, period) + most)
     found: Tallies = defaultdict(Tally)
-    for row in _rows(fine, since, before):
-        found[floor(row["start"], period), row["task_id"], row["queue"]].take_row(row)
+    for *row, start, task, queue in _rows(fine, since, before):
+        found[floor(start, period), task, queue].take_rows([row])
     _replace(seconds(coarse), since, before, found)
     failures.gather(seconds(fine), period, since, before)
     RollupMark(name=coarse, until=before, sure_until=before).save(using=store().alias)
     return True
 
 
-def _rows(period: str, since: datetime, before: datetime) -> Iterator[dict[str, Any]]:
+def _rows(period: str, since: datetime, before: datetime) -> Iterator[tuple[Any, ...]]:
     rows = Rollup.objects.using(store().alias).filter(
         period=seconds(period), start__gte=since, start__lt=before
     )

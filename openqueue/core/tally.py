@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -42,19 +42,20 @@ class Tally:
             self.run_seconds += max(0.0, ended.run_seconds or 0.0)
             self.longest = max(self.longest, ended.longest or 0.0)
 
-    def take_row(self, row: Mapping[str, Any]) -> None:
-        """Add a roll-up, as `rows` returns it."""
-        for outcome in OUTCOMES:
-            self.counts[outcome] += row[outcome]
-        self.retries += row["retries"]
-        self.crashes += row["crashes"]
-        for bucket, count in _read(row["waits_text"]):
-            self.waits[bucket] += count
-        for bucket, count in _read(row["times_text"]):
-            self.times[bucket] += count
-        self.wait_seconds += row["wait_seconds"]
-        self.run_seconds += row["run_seconds"]
-        self.longest = max(self.longest, row["longest"])
+    def take_rows(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Add roll-ups, as `rows` returns them: a column at a time, and each histogram as often as it is there."""
+        *counts, retries, crashes, wait_seconds, run_seconds, longest, waits, times = zip(*rows, strict=True)
+        for outcome, numbers in zip(OUTCOMES, counts, strict=True):
+            self.counts[outcome] += sum(numbers)
+        self.retries += sum(retries)
+        self.crashes += sum(crashes)
+        for histogram, texts in ((self.waits, waits), (self.times, times)):
+            for text, often in Counter(texts).items():
+                for bucket, count in _read(text):
+                    histogram[bucket] += often * count
+        self.wait_seconds += sum(wait_seconds)
+        self.run_seconds += sum(run_seconds)
+        self.longest = max(self.longest, *longest)
 
     def take_counts(self, row: Mapping[str, Any]) -> None:
         """Add what `counts` returns."""
@@ -95,21 +96,30 @@ def _add(found: Counter[T], other: Counter[T]) -> None:
 
 NUMBERS = (*OUTCOMES, "retries", "crashes", "wait_seconds", "run_seconds", "longest")
 TEXTS = {"waits_text": Cast("waits", TextField()), "times_text": Cast("times", TextField())}
+WIDTH = len(NUMBERS) + len(TEXTS)
 
 
 def rows(found: Any, *names: str) -> Any:
-    """Return these roll-ups as `take_row` takes them, with more of their columns.
+    """Return these roll-ups: what `take_rows` takes, WIDTH columns, and behind it these columns.
 
     A month of hundreds of tasks is tens of thousands of them. Most are of few runs, so that many histograms are the
     same text: each text is read once.
     """
-    return found.order_by().annotate(**TEXTS).values(*names, *NUMBERS, *TEXTS)
+    return found.order_by().annotate(**TEXTS).values_list(*NUMBERS, *TEXTS, *names)
+
+
+def by_place(found: Iterable[Sequence[Any]]) -> dict[tuple[Any, ...], list[Sequence[Any]]]:
+    """Return what `take_rows` takes, by the columns that stand behind it."""
+    places: defaultdict[tuple[Any, ...], list[Sequence[Any]]] = defaultdict(list)
+    for row in found:
+        places[tuple(row[WIDTH:])].append(row[:WIDTH])
+    return places
 
 
 def mixed(apart: Any, together: Any) -> Any:
     """Return roll-ups by start and queue, and others by start alone, added up by the database; in one statement.
 
-    The latter have no histograms and no queue. Both are as `take_row` takes them.
+    The latter have no histograms and no queue. Both are as `rows` returns them, start and queue being behind.
     """
     added = {f"all_{name}": Cast(Sum(name), IntegerField()) for name in (*OUTCOMES, "retries", "crashes")}
     added |= {f"all_{name}": Cast(Sum(name), FloatField()) for name in ("wait_seconds", "run_seconds")}
@@ -118,10 +128,8 @@ def mixed(apart: Any, together: Any) -> Any:
     summed = together.order_by().values("start").annotate(
         of=Cast(Value(""), CharField(max_length=63)), **added, **nothing
     )  # fmt: skip
-    names = ("start", "queue", *NUMBERS, *TEXTS)
-    one = rows(apart, "start", "queue").values_list(*names)
-    other = summed.values_list("start", "of", *(f"all_{name}" for name in (*NUMBERS, *TEXTS)))
-    return (dict(zip(names, row, strict=True)) for row in one.union(other, all=True))
+    other = summed.values_list(*(f"all_{name}" for name in (*NUMBERS, *TEXTS)), "start", "of")
+    return rows(apart, "start", "queue").union(other, all=True)
 
 
 def counts(found: Any, *names: str) -> Any:

@@ -38,6 +38,10 @@ class Outbox(models.Model):
     announced_at = InstantField(null=True)
     broker_ref = models.CharField(max_length=200, null=True)  # noqa: DJ001  # null: the broker told none
     tries = models.IntegerField(default=0)
+    """Grows with every lease and every put-back: a mark that names another is too late."""
+    heard = models.IntegerField(default=0, db_default=0)
+    """What `tries` was when a worker last put the row back though nothing was wrong with it: back-offs, and giving up,
+    go by how often it was tried since (decisions/0042)."""
     last_error = models.CharField(max_length=500, null=True)  # noqa: DJ001  # null: no error
 
     class Meta:

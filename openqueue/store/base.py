@@ -121,8 +121,12 @@ class BaseStore:
         return transaction.mark_for_rollback_on_error(using=self.alias) if inside else self.atomic()
 
     @contextmanager
-    def bounded(self, limit: timedelta) -> Iterator[None]:
-        """One transaction in which no statement may take longer (where the database can be told so)."""
+    def bounded(self, limit: timedelta, *, by_index: bool = False) -> Iterator[None]:
+        """One transaction in which no statement may take longer (where the database can be told so).
+
+        by_index: what indexes can find is looked up by them, a row after the other, though the database expects that
+            reading a table from end to end costs less: it does not know at which edge a walk ends.
+        """
         with self.atomic():
             yield
 
@@ -337,11 +341,11 @@ class BaseStore:
             )
             found = list(self.locked(rows.exclude(task_id__in=known)).order_by("run_id")[:limit])
             for row in found:
-                row.announce_at = moment + timedelta(seconds=min(900, 2 ** min(row.tries, 10)))
+                row.announce_at = moment + timedelta(seconds=min(900, 2 ** min(row.tries - row.heard, 10)))
                 row.tries += 1
                 row.last_error = Reason.UNKNOWN_TASK
             Outbox.objects.using(self.alias).bulk_update(found, ["announce_at", "tries", "last_error"])
-        return [(row.run_id, row.seq, row.task_id, row.tries) for row in found]
+        return [(row.run_id, row.seq, row.task_id, row.tries - row.heard) for row in found]
 
     def served_tasks(self) -> set[str]:
         """Return the ids of all tasks that some live worker has registered, or that are defined for such workers."""

@@ -139,7 +139,8 @@ def postpone(
         run.expires_at = place.expires_at = change.ttl and due + timedelta(seconds=change.ttl)
         place.waits_for, turn = limits.first(run.concurrency_key, run.ordering_key, priority=run.priority)
         place.turn = None if place.waits_for is None else turn
-        place.seq, place.ready, place.tries = run.version, due <= moment and place.waits_for is None, 0
+        place.seq, place.ready = run.version, due <= moment and place.waits_for is None
+        place.tries = place.heard = 0
         place.announce_at = due + timedelta(seconds=change.head_start)
         place.announced_at = place.broker_ref = place.last_error = None
         events.append(
@@ -152,7 +153,7 @@ def postpone(
     Outbox.objects.using(store.alias).bulk_update(
         [waiting[run.pk] for run in runs],
         ["seq", "due_at", "ready", "waits_for", "turn", "expires_at", "announce_at", "announced_at", "broker_ref",
-         "tries", "last_error"],
+         "tries", "heard", "last_error"],
         batch_size=500,
     )  # fmt: skip
     RunEvent.objects.using(store.alias).bulk_create(events)

@@ -20,7 +20,8 @@ class Found(NamedTuple):
     ready: bool
     """Its time has come, whether or not a sweep has noted it."""
     waits_for: str | None
-    tries: int
+    unheard: int
+    """How often it was tried since a worker last put it back though nothing was wrong with it."""
     paused: bool
     row: Any
 
@@ -48,7 +49,8 @@ def judge(
         room = min(task_rooms.get(row.task_id, 1), queue_rooms.get(row.queue, 1))
         if row.paused or row.task_id not in known or room <= 0:
             why = "paused" if row.paused else "no_slot" if row.task_id in known else Reason.UNKNOWN_TASK.value
-            deferred.append(Deferred(row.run_id, row.seq, row.task_id, row.tries + 1, why))
+            unheard = row.unheard + 1 if why == Reason.UNKNOWN_TASK else 0
+            deferred.append(Deferred(row.run_id, row.seq, row.task_id, unheard, why))
             answers[key] = "deferred"
             continue
         mine.append(row.row)

@@ -66,5 +66,6 @@ def move_rows(store: BaseStore, rows: dict[UUID, str], *, runtime: str, actor: s
         announced_at=None,
         broker_ref=None,
         tries=0,
+        heard=0,
         last_error=None,
     )

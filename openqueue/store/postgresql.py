@@ -335,7 +335,7 @@ class PostgreSQLStore(Sending):
             "lease_announcements",
             {"runtime": runtime, "queues": list(rooms), "rooms": list(rooms.values()), "now": now},
         )
-        return [(Announcement(*row[:9]), row[9], row[10]) for row in rows]
+        return [(Announcement(*row[:10]), row[10], row[11]) for row in rows]
 
     def mark_announced(self, marks: Sequence[Mark], *, now: datetime | None = None) -> int:
         runs, seqs, tries, refs, errors, waits = zip(

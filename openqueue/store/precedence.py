@@ -185,6 +185,7 @@ def unannounced(carriers: Sequence[str], *, due: Q, moment: datetime) -> dict[st
         "announced_at": None,
         "broker_ref": None,
         "tries": 0,
+        "heard": 0,
         "last_error": None,
         "ready": Case(When(Q(waits_for=None) & due, then=True), default=False, output_field=BooleanField()),
     }

@@ -17,7 +17,9 @@ PREPARED: Final = frozenset(
     {"create", "create_one", "take_keys", "claim_due", "claim_named", "settle", "heartbeat", "flip_ready"}
 )
 """The statements that run all the time. The others are planned each time, for the tables as they are then."""
-PINS: Final = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off"
+BY_INDEX: Final = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off"}
+"""A row after the other, as far as is needed: what else the planner knows reads tables from end to end."""
+PINS: Final = "; ".join(f"SET {name} = {value}" for name, value in BY_INDEX.items())
 """A plan made while the tables were small would read them from end to end when they are large."""
 PATIENCE: Final = f"{LOCK_TIMEOUT.total_seconds():g}s"
 LIMITED: Final = """
@@ -85,15 +87,19 @@ class Sending(BaseStore):
             yield cursor
 
     @contextmanager
-    def bounded(self, limit: timedelta) -> Iterator[None]:
-        sql = "SELECT current_setting('statement_timeout'), set_config('statement_timeout', %s, true)"
+    def bounded(self, limit: timedelta, *, by_index: bool = False) -> Iterator[None]:
+        settings = {"statement_timeout": f"{limit.total_seconds():g}s"}
+        if by_index:
+            settings |= BY_INDEX
+        before = ", ".join(f"current_setting('{name}')" for name in settings)
+        now = ", ".join(f"set_config('{name}', %s, true)" for name in settings)
         is_callers = self.connection.in_atomic_block
         with self.atomic(), self.connection.cursor() as cursor:
-            cursor.execute(sql, [f"{limit.total_seconds():g}s"])
-            before, _ = cursor.fetchone()
+            cursor.execute(f"SELECT {before}, {now}", [*settings.values()])
+            callers = cursor.fetchone()[: len(settings)]
             yield
-            if is_callers:  # else the limit ends with the transaction
-                cursor.execute(sql, [before])
+            if is_callers:  # else the settings end with the transaction
+                cursor.execute(f"SELECT {now}", callers)
 
     def clock(self, now: datetime | None) -> datetime:
         if now is not None:

@@ -94,7 +94,7 @@ def test_what_is_on_its_way_is_marked_at_once_and_looked_at_when_it_should_be_th
 @pytest.mark.parametrize("certain", [True, False])
 def test_what_the_broker_did_not_take_is_looked_at_when_it_is_due(certain: bool):
     message = Message(fleet.uuid7(), 4, "t", "q", due=1.0)
-    ((*_, wait),) = marks([message], [Published(error="full", certain=certain)], tries=[0])
+    ((*_, wait),) = marks([message], [Published(error="full", certain=certain)])
     assert wait is None
 
 

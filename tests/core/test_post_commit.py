@@ -17,6 +17,7 @@ from openqueue.models import Outbox, Run
 from openqueue.runtimes.base import Message, Published, decode
 from openqueue.runtimes.memory import MemoryRuntime
 from openqueue.store import store
+from openqueue.types import Announcement
 from tests.app.tasks import add
 from tests.eventually import eventually
 
@@ -136,8 +137,21 @@ def test_a_mark_never_overwrites_a_newer_announcement(memory: Any):
 )
 def test_how_long_an_announcement_is_trusted(answer: Published, tried: int, wait: float | None):
     message = Message(uuid4(), 4, "t", "q")
-    ((run, seq, tries, ref, error, told),) = marks([message], [answer], tries=[tried])
-    assert (run, seq, tries, ref, error, told) == (message.run_id, 4, tried, answer.ref, answer.error, wait)
+    leased = Announcement(message.run_id, 4, 30 + tried, 1, "t", "default", "q", 0, unheard=tried)
+    ((run, seq, tries, ref, error, told),) = marks([message], [answer], [leased])
+    assert (run, seq, tries, ref, error, told) == (
+        message.run_id,
+        4,
+        30 + tried,
+        answer.ref,
+        answer.error,
+        wait,
+    )
+
+
+def test_a_publisher_marks_what_nobody_has_leased():
+    message = Message(uuid4(), 4, "t", "q")
+    assert marks([message], [Published(ref="r")]) == [(message.run_id, 4, 0, "r", None, 60.0)]
 
 
 def test_a_child_process_has_a_publisher_of_its_own():

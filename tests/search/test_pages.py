@@ -251,5 +251,5 @@ def test_a_count_that_takes_too_long_is_not_known(monkeypatch):
             raise OperationalError(1969, "Query execution was interrupted (max_statement_time exceeded)")
             yield
 
-    monkeypatch.setattr(type(store()), "bounded", lambda self, limit: bounded(limit))
+    monkeypatch.setattr(type(store()), "bounded", lambda self, limit, **_: bounded(limit))
     assert str(count("boom")) == "-"

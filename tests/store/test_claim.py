@@ -245,7 +245,7 @@ def test_what_cannot_be_served_here_is_put_back_unannounced(clock: Clock, why: s
     known, full = ([] if why == "unknown_task" else [TASK]), ([TASK] if why == "no_slot" else [])
     result = FakeWorker(clock, known=known, full=full).claim_named((run, 1))
     assert result.answers == {(run, 1): "deferred"}
-    assert result.deferred == [(run, 1, TASK, 1, why)]
+    assert result.deferred == [(run, 1, TASK, int(why == "unknown_task"), why)]
     row = Outbox.objects.get()
     assert (row.announced_at, row.broker_ref, row.tries, row.last_error) == (None, None, 1, why)
     assert row.announce_at == clock.now + timedelta(seconds=wait)

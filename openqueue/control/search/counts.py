@@ -38,7 +38,7 @@ def count(
     """Count what a search finds: of finished runs up to MOST, of unfinished ones all."""
     sought = read(text, sees_payloads=sees_payloads, queues=queues) if isinstance(text, str) else text
     try:
-        with store().bounded(LIMIT):
+        with store().bounded(LIMIT, by_index=True):
             return _count(sought)
     except OperationalError as error:
         if not took_too_long(error):

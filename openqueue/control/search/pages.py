@@ -74,7 +74,7 @@ def found(sought: Sought, *, size: int, at: str | None = None) -> Page:
     """Return a page of this size."""
     where = place(sought, at) if at else None
     try:
-        with store().bounded(LIMIT):
+        with store().bounded(LIMIT, by_index=True):
             return _found(sought, size=size, where=where)
     except OperationalError as error:
         if not took_too_long(error):

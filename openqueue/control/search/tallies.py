@@ -34,7 +34,7 @@ def each(searches: Sequence[Sought]) -> list[Counted]:
         parts.append(f"(SELECT COUNT(*) FROM ({sql}) AS counted)")  # noqa: S608  (the ORM's)
         params += values
     try:
-        with store().bounded(LIMIT), store().connection.cursor() as cursor:
+        with store().bounded(LIMIT, by_index=True), store().connection.cursor() as cursor:
             cursor.execute(f"SELECT {', '.join(parts)}", params)
             numbers = cursor.fetchone()
     except OperationalError as error:

@@ -74,7 +74,7 @@ class Announcer:
         published = iter(self.publish(runtime, traced(wanted)))
         for (_, _, ref), gone in zip(leased, lost, strict=True):
             answers.append(next(published) if gone else Published(ref=ref))
-        store().mark_announced(marks(messages, answers, tries=[a.tries for a, _, _ in leased]), now=now)
+        store().mark_announced(marks(messages, answers, [a for a, _, _ in leased]), now=now)
         self.give_up(runtime, list(zip([a for a, _, _ in leased], messages, answers, strict=True)), now=now)
         told_again = [
             row
@@ -140,7 +140,7 @@ class Announcer:
                 },
             )
             message = (
-                f"The broker of the runtime {runtime.alias!r} did not take this run's message in {row.tries} tries, "
+                f"The broker of the runtime {runtime.alias!r} did not take this run's message in {row.unheard} tries, "
                 f"though it takes others. Mend what it says, then retry the run: {error}"
             )
             transitions.refuse([(row.run_id, row.seq)], reason=Reason.UNPUBLISHABLE, message=message, now=now)

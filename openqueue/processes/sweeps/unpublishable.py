@@ -23,7 +23,7 @@ def unpublishable(
     Either the runtime says so, or the broker takes a message that names no run, which a worker drops, into the same
     queue and refuses the row's once more after it. While a broker is away, or full, it takes neither.
     """
-    failed = [(row, m, a) for row, m, a in rows if a.error and a.certain and row.tries >= TRIES]
+    failed = [(row, m, a) for row, m, a in rows if a.error and a.certain and row.unheard >= TRIES]
     found = [(row, str(answer.error)) for row, _, answer in failed if answer.refused]
     doubtful = [(row, m) for row, m, answer in failed if not answer.refused]
     if doubtful:

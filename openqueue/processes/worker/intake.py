@@ -195,7 +195,7 @@ class Intake:
             older_than=timedelta(seconds=UNKNOWN_AGE),
             limit=100,
         )
-        self.refuse([(run, seq, task) for run, seq, task, tries in deferred if tries >= UNKNOWN_TRIES])
+        self.refuse([(run, seq, task) for run, seq, task, unheard in deferred if unheard >= UNKNOWN_TRIES])
 
     def refuse(self, rows: Sequence[tuple[UUID, int, str]]) -> None:
         for run, seq, task in rows:
@@ -240,7 +240,7 @@ class Intake:
             return sum(self.claim_receipts(some, nowait=True) for some in named.values())
         answers = result[-1].answers or {}
         self.consumer.ack([r for key, some in named.items() if key in answers for r in some])
-        hopeless = [d for d in result[-1].deferred if d.why == "unknown_task" and d.tries >= UNKNOWN_TRIES]
+        hopeless = [d for d in result[-1].deferred if d.why == "unknown_task" and d.unheard >= UNKNOWN_TRIES]
         if hopeless:
             served = store().served_tasks()
             self.refuse([(d.run_id, d.seq, d.task_id) for d in hopeless if d.task_id not in served])

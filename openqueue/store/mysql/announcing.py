@@ -70,12 +70,13 @@ class Announcing(Writing):
                 cursor.execute(
                     f"""
                     UPDATE openqueue_outbox FORCE INDEX (PRIMARY)
-                    SET announce_at = {clock} + INTERVAL LEAST(900, POW(2, LEAST(tries, 10))) SECOND, tries = tries + 1
+                    SET announce_at = {clock} + INTERVAL LEAST(900, POW(2, LEAST(tries - heard, 10))) SECOND,
+                        tries = tries + 1
                     WHERE run_id IN %s
                     """,  # assigned from left to right: tries comes last
                     [[row[0] for row in rows]],
                 )
-        return [(Announcement(UUID(row[0]), *row[1:9]), bool(row[9]), row[10]) for row in rows]
+        return [(Announcement(UUID(row[0]), *row[1:10]), bool(row[10]), row[11]) for row in rows]
 
     def mark_announced(self, marks: Sequence[Mark], *, now: datetime | None = None) -> int:
         given = [

@@ -93,7 +93,7 @@ class Claims(Writing):
                 cursor.execute(
                     """
                     UPDATE openqueue_outbox FORCE INDEX (PRIMARY)
-                    SET announced_at = NULL, broker_ref = NULL, tries = tries + 1
+                    SET announced_at = NULL, broker_ref = NULL, heard = tries + 1, tries = tries + 1
                     WHERE run_id IN %s
                     """,
                     [[run.hex for run in early]],
@@ -125,10 +125,11 @@ class Claims(Writing):
         runs: dict[str, list[str]] = {}
         for row in rows:
             runs.setdefault(row.why, []).append(row.run_id.hex)
-        wait = "1"
+        wait, heard = "1", "tries + 1"
         parameters: list[Any] = []
         if unknown in runs:
-            wait = "IF(run_id IN %s, LEAST(900, POW(2, LEAST(tries, 10))), 1)"
+            wait = "IF(run_id IN %s, LEAST(900, POW(2, LEAST(tries - heard, 10))), 1)"
+            heard = "IF(run_id IN %s, heard, tries + 1)"
             parameters.append(runs[unknown])
         whys = " ".join(["WHEN run_id IN %s THEN %s"] * len(runs))
         # Assignments are made from left to right: tries comes last.
@@ -136,12 +137,13 @@ class Claims(Writing):
             f"""
             UPDATE openqueue_outbox FORCE INDEX (PRIMARY)
             SET announce_at = {moment_sql(now)} + INTERVAL {wait} SECOND, announced_at = NULL,
-                broker_ref = NULL, last_error = CASE {whys} END, tries = tries + 1
+                broker_ref = NULL, last_error = CASE {whys} END, heard = {heard}, tries = tries + 1
             WHERE run_id IN %s
             """,
             [
                 *parameters,
                 *(part for why, some in runs.items() for part in (some, why)),
+                *parameters,
                 [row.run_id.hex for row in rows],
             ],
         )

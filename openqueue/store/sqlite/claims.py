@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from openqueue.states import Kind, Reason
+from openqueue.states import Kind
 from openqueue.store.ending import text
 from openqueue.store.messages import Found, judge
 from openqueue.store.sqlite.rows import IN_JSON, NOT_PAUSED, OPEN, Writing, ids, stamp
@@ -98,7 +98,7 @@ class Claims(Writing):
             cursor.execute(
                 f"""
                 SELECT run_id, seq, attempt, task_id, queue, concurrency_key, announced_at, broker_ref,
-                    ready OR due_at <= %s, waits_for, tries, NOT {NOT_PAUSED}
+                    ready OR due_at <= %s, waits_for, tries - heard, NOT {NOT_PAUSED}
                 FROM openqueue_outbox o
                 WHERE run_id {IN_JSON} AND (expires_at IS NULL OR expires_at > %s)
                 """,
@@ -114,7 +114,8 @@ class Claims(Writing):
             if early:
                 cursor.execute(
                     f"""
-                    UPDATE openqueue_outbox SET announced_at = NULL, broker_ref = NULL, tries = tries + 1
+                    UPDATE openqueue_outbox SET announced_at = NULL, broker_ref = NULL, heard = tries + 1,
+                        tries = tries + 1
                     WHERE run_id {IN_JSON}
                     """,
                     [ids(early)],
@@ -130,15 +131,16 @@ class Claims(Writing):
         )
 
     def defer(self, cursor: Any, rows: Sequence[Deferred], *, moment: datetime) -> None:
-        waits = [min(900, 2 ** min(d.tries - 1, 10)) if d.why == Reason.UNKNOWN_TASK else 1 for d in rows]
+        waits = [min(900, 2 ** min(d.unheard - 1, 10)) if d.unheard else 1 for d in rows]
         cursor.executemany(
             """
             UPDATE openqueue_outbox
-            SET announce_at = %s, announced_at = NULL, broker_ref = NULL, tries = %s, last_error = %s
+            SET announce_at = %s, announced_at = NULL, broker_ref = NULL, heard = tries + 1 - %s, tries = tries + 1,
+                last_error = %s
             WHERE run_id = %s
             """,
             [
-                (text(moment + timedelta(seconds=wait)), d.tries, d.why, d.run_id.hex)
+                (text(moment + timedelta(seconds=wait)), d.unheard, d.why, d.run_id.hex)
                 for d, wait in zip(rows, waits, strict=True)
             ],
         )

@@ -188,7 +188,7 @@ class Places(Writing):
                 cursor.execute(
                     f"""
                     SELECT run_id, seq, tries + 1, attempt, task_id, runtime, queue, priority, ordering_key,
-                        announced_at IS NOT NULL, broker_ref
+                        tries + 1 - heard, announced_at IS NOT NULL, broker_ref
                     FROM openqueue_outbox o
                     WHERE ready AND runtime = %s AND queue = %s AND announce_at <= %s
                         AND (expires_at IS NULL OR expires_at > %s) AND {NOT_PAUSED}
@@ -197,7 +197,7 @@ class Places(Writing):
                     [runtime, queue, text(moment), text(moment), room],
                 )
                 leased += [
-                    (Announcement(UUID(row[0]), *row[1:9]), bool(row[9]), row[10])
+                    (Announcement(UUID(row[0]), *row[1:10]), bool(row[10]), row[11])
                     for row in cursor.fetchall()
                 ]
             cursor.executemany(
@@ -205,7 +205,7 @@ class Places(Writing):
                 [
                     (
                         a.tries,
-                        text(moment + timedelta(seconds=min(900, 2 ** min(a.tries - 1, 10)))),
+                        text(moment + timedelta(seconds=min(900, 2 ** min(a.unheard - 1, 10)))),
                         a.run_id.hex,
                     )
                     for a, _, _ in leased

@@ -14,6 +14,7 @@ from openqueue.control.alerts import history, rules
 from openqueue.control.alerts.rules import Foreseen, RuleFacts, RulePreview
 from openqueue.control.callers import Right
 from openqueue_workbench.frame.parts import Part
+from openqueue_workbench.pages import pieces
 from openqueue_workbench.pages.alerts import words
 from openqueue_workbench.pages.alerts.acts import RuleActs
 from openqueue_workbench.pages.alerts.alerts import row
@@ -110,8 +111,9 @@ class RulesPage(RuleActs):
         return super().context() | {"add_address": self.to.of("alert_rule_add") if may else ""}
 
     def part_rules(self) -> dict[str, Any]:
-        """Read every rule."""
-        return {"lines": [rule_row(self, rule) for rule in rules.listing()]}
+        """Read every rule, and show a piece of them."""
+        piece = pieces.cut(self, rules.listing(), name=lambda rule: str(rule.id))
+        return {"lines": [rule_row(self, rule) for rule in piece.rows], **piece.context()}
 
 
 class RulePage(RuleActs):

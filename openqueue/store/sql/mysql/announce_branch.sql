@@ -1,8 +1,8 @@
 -- One queue's part of a lease of announcements: a limited walk of openqueue_outbox_due, past what others have locked.
 -- CLOCK is the moment to use. Parameters, by place: runtime, queue, the queue again, its room.
 (
-    SELECT run_id, seq, tries + 1, attempt, task_id, runtime, queue, priority, ordering_key, announced_at IS NOT NULL,
-        broker_ref, due_at
+    SELECT run_id, seq, tries + 1, attempt, task_id, runtime, queue, priority, ordering_key, tries + 1 - heard,
+        announced_at IS NOT NULL, broker_ref, due_at
     FROM openqueue_outbox FORCE INDEX (openqueue_outbox_due)
     WHERE ready = 1 AND runtime = %s AND queue = %s
         AND announce_at <= CLOCK

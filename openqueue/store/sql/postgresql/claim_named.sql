@@ -11,7 +11,8 @@
 --
 -- A row whose time has come is claimed though no sweep has made it ready yet: a broker may keep the time as well.
 -- What is answered `later` or put back is unannounced, and its reference with it: the message that named it is settled,
--- and a broker that is asked by it would take the row's message for one of those that still wait.
+-- and a broker that is asked by it would take the row's message for one of those that still wait. It was heard of: only
+-- an unknown task counts as one more try that came to nothing.
 -- ``= ANY (ARRAY[x])`` is ``= x`` that only an index lookup can serve: see settle.sql.
 WITH clock AS (
     SELECT COALESCE(%(now)s::timestamptz, statement_timestamp()) AS now
@@ -42,12 +43,13 @@ WITH clock AS (
     UPDATE openqueue_outbox AS o
     SET announce_at = CASE j.answer WHEN 'later' THEN o.announce_at
             ELSE (SELECT now FROM clock) + interval '1 second' * CASE j.answer
-                WHEN 'unknown_task' THEN LEAST(900, 2 ^ LEAST(o.tries, 10)) ELSE 1 END END,
+                WHEN 'unknown_task' THEN LEAST(900, 2 ^ LEAST(o.tries - o.heard, 10)) ELSE 1 END END,
         announced_at = NULL, broker_ref = NULL, tries = o.tries + 1,
+        heard = CASE j.answer WHEN 'unknown_task' THEN o.heard ELSE o.tries + 1 END,
         last_error = CASE j.answer WHEN 'later' THEN o.last_error ELSE j.answer END
     FROM judged AS j
     WHERE o.run_id = ANY (ARRAY[j.run_id]) AND j.answer IN ('later', 'paused', 'unknown_task', 'no_slot')
-    RETURNING o.run_id, o.seq, o.task_id, o.tries, j.answer
+    RETURNING o.run_id, o.seq, o.task_id, o.tries - o.heard AS unheard, j.answer
 ), taken AS (
     DELETE FROM openqueue_outbox
     WHERE run_id = ANY (ARRAY(SELECT run_id FROM judged WHERE answer = 'claimed'))
@@ -82,4 +84,4 @@ SELECT 'inconsistent', NULL, NULL, NULL, NULL, NULL, array_to_json(ids)::text, N
 FROM (SELECT array_agg(run_id) AS ids FROM taken) AS all_taken
 WHERE cardinality(ids) > (SELECT count(*) FROM labelled)
 UNION ALL
-SELECT answer, run_id, seq, tries, task_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM deferred
+SELECT answer, run_id, seq, unheard, task_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM deferred

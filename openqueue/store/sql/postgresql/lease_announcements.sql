@@ -21,10 +21,10 @@ WITH clock AS (
 ), leased AS (
     UPDATE openqueue_outbox
     SET tries = tries + 1,
-        announce_at = (SELECT now FROM clock) + LEAST(900, 2 ^ LEAST(tries, 10)) * interval '1 second'
+        announce_at = (SELECT now FROM clock) + LEAST(900, 2 ^ LEAST(tries - heard, 10)) * interval '1 second'
     WHERE run_id = ANY (ARRAY(SELECT run_id FROM picked))
     RETURNING run_id, seq, tries, attempt, task_id, runtime, queue, priority, announced_at IS NOT NULL AS announced,
-        broker_ref, due_at, ordering_key
+        broker_ref, due_at, ordering_key, tries - heard AS unheard
 )
-SELECT run_id, seq, tries, attempt, task_id, runtime, queue, priority, ordering_key, announced, broker_ref
+SELECT run_id, seq, tries, attempt, task_id, runtime, queue, priority, ordering_key, unheard, announced, broker_ref
 FROM leased ORDER BY priority DESC, due_at

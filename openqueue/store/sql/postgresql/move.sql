@@ -34,7 +34,7 @@ WITH clock AS (
     UPDATE openqueue_outbox AS o
     SET runtime = %(runtime)s, seq = r.version, ready = o.due_at <= clock.now AND o.waits_for IS NULL,
         announce_at = GREATEST(o.due_at, clock.now), announced_at = NULL, broker_ref = NULL, tries = 0,
-        last_error = NULL
+        heard = 0,        last_error = NULL
     FROM run AS r, clock
     WHERE o.run_id = r.id
     RETURNING o.run_id
