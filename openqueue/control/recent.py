@@ -18,11 +18,10 @@ from openqueue.core.rollups import HOUR
 from openqueue.core.tally import Tally
 from openqueue.models import Rollup
 from openqueue.store import store
-from openqueue.store.endings import MINUTE, floor
+from openqueue.store.endings import MINUTE, OUTCOMES, floor
 from openqueue.store.refusals import took_too_long
 
 BARS: Final = 24
-Cells = defaultdict[tuple[datetime, str], Tally]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +49,7 @@ def read(*, now: datetime, marks: Mapping[str, datetime], queues: Collection[str
     rolled = marks.get("minutes", day_since)
     # Hours where they are written and the last hour does not need minutes; minutes up to their mark; runs since then.
     edge = max(day_since, min(marks.get("hours", day_since), floor(hour_since, HOUR)))
-    cells: Cells = defaultdict(Tally)
+    sums = Sums(now=now, day_since=day_since, hour_since=hour_since)
     wanted = Q(period=3600, start__gte=day_since, start__lt=edge) | Q(
         period=60, start__gte=edge, start__lt=rolled
     )
@@ -59,18 +58,17 @@ def read(*, now: datetime, marks: Mapping[str, datetime], queues: Collection[str
         rows = rows.filter(queue__in=sorted(queues))
     # Of the hours only their counts are shown: the database adds them up. Of the last hour queues have percentiles.
     found = tallies.mixed(rows.filter(start__gte=edge), rows.filter(start__lt=edge))
-    for place, some in tallies.by_place(found).items():
-        cells[place].take_rows(some)
+    sums.take(tallies.by_place(found))
     stopped = False
     try:
         for (start, _, queue), tally in _live(max(rolled, edge), now).items():
             if queues is None or queue in queues:
-                cells[start, queue].add(tally)
+                sums.add(start, queue, tally)
     except OperationalError as error:
         if not took_too_long(error):
             raise
         stopped = True
-    return _folded(cells, now=now, day_since=day_since, hour_since=hour_since, stopped=stopped)
+    return sums.recent(stopped=stopped)
 
 
 def _live(since: datetime, now: datetime) -> rollups.Tallies:
@@ -81,29 +79,54 @@ def _live(since: datetime, now: datetime) -> rollups.Tallies:
         return rollups.tallied(since, until)
 
 
-def _folded(
-    cells: Cells, *, now: datetime, day_since: datetime, hour_since: datetime, stopped: bool
-) -> Recent:
-    hours: defaultdict[datetime, Tally] = defaultdict(Tally)
-    minutes: defaultdict[datetime, Tally] = defaultdict(Tally)
-    by_queue: defaultdict[str, Tally] = defaultdict(Tally)
-    counts: defaultdict[str, list[int]] = defaultdict(lambda: [0] * 60)
-    whole = Tally()
-    for (start, queue), tally in cells.items():
-        hours[floor(start, HOUR)].add(tally)
-        if start >= hour_since:
-            minutes[start].add(tally)
-            by_queue[queue].add(tally)
-            counts[queue][int((start - hour_since) / MINUTE)] += tally.counts.total()
-            whole.add(tally)
-    return Recent(
-        hours=_steps(hours, since=day_since, step=HOUR, now=now),
-        minutes=_steps(minutes, since=hour_since, step=MINUTE, now=now),
-        hour=Numbers.of(whole, hour_since, after(now)),
-        by_queue={queue: Numbers.of(tally, hour_since, after(now)) for queue, tally in by_queue.items()},
-        minutes_by_queue=dict(counts),
-        stopped=stopped,
-    )
+class Sums:
+    """What is added up, each number in every place that shows it."""
+
+    def __init__(self, *, now: datetime, day_since: datetime, hour_since: datetime) -> None:
+        self.now, self.day_since, self.hour_since = now, day_since, hour_since
+        self.hours: defaultdict[datetime, Tally] = defaultdict(Tally)
+        self.minutes: defaultdict[datetime, Tally] = defaultdict(Tally)
+        self.by_queue: defaultdict[str, Tally] = defaultdict(Tally)
+        self.counts: defaultdict[str, list[int]] = defaultdict(lambda: [0] * 60)
+        self.hour = Tally()
+
+    def places(self, start: datetime, queue: str) -> Sequence[Tally]:
+        """Return where the runs of a minute, or of an hour, belong."""
+        hour = self.hours[floor(start, HOUR)]
+        if start < self.hour_since:
+            return (hour,)
+        return hour, self.minutes[start], self.by_queue[queue], self.hour
+
+    def count(self, start: datetime, queue: str, number: int) -> None:
+        if start >= self.hour_since:
+            self.counts[queue][int((start - self.hour_since) / MINUTE)] += number
+
+    def take(self, found: Mapping[tuple[Any, ...], Sequence[Sequence[Any]]]) -> None:
+        """Add roll-ups by start and queue."""
+        together: defaultdict[Tally, list[Sequence[Any]]] = defaultdict(list)
+        for (start, queue), rows in found.items():
+            for place in self.places(start, queue):
+                together[place] += rows
+            self.count(start, queue, sum(sum(row[: len(OUTCOMES)]) for row in rows))
+        for place, rows in together.items():
+            place.take_rows(rows)
+
+    def add(self, start: datetime, queue: str, tally: Tally) -> None:
+        """Add runs of a minute that are not rolled up."""
+        for place in self.places(start, queue):
+            place.add(tally)
+        self.count(start, queue, tally.counts.total())
+
+    def recent(self, *, stopped: bool) -> Recent:
+        end = after(self.now)
+        return Recent(
+            hours=_steps(self.hours, since=self.day_since, step=HOUR, now=self.now),
+            minutes=_steps(self.minutes, since=self.hour_since, step=MINUTE, now=self.now),
+            hour=Numbers.of(self.hour, self.hour_since, end),
+            by_queue={queue: Numbers.of(one, self.hour_since, end) for queue, one in self.by_queue.items()},
+            minutes_by_queue=dict(self.counts),
+            stopped=stopped,
+        )
 
 
 def _steps(

@@ -158,7 +158,7 @@ def read(claims: Sequence[Held], *, clock: datetime) -> list[WorkerFacts]:
     for some in claims:
         counts[some.worker_id] = counts.get(some.worker_id, 0) + some.count
     workers = Worker.objects.using(store().alias).filter(state__in=[RUNNING, STOPPING, LOST])
-    rows = workers.order_by("-started_at").defer("memories")[:MOST]
+    rows = workers.order_by("-started_at").defer("memories", "tasks")[:MOST]
     return [_facts(worker, clock=clock, counts=counts) for worker in rows]
 
 

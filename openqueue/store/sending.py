@@ -93,13 +93,14 @@ class Sending(BaseStore):
             settings |= BY_INDEX
         before = ", ".join(f"current_setting('{name}')" for name in settings)
         now = ", ".join(f"set_config('{name}', %s, true)" for name in settings)
+        sql = f"SELECT {before}, {now}"
         is_callers = self.connection.in_atomic_block
         with self.atomic(), self.connection.cursor() as cursor:
-            cursor.execute(f"SELECT {before}, {now}", [*settings.values()])
+            cursor.execute(sql, [*settings.values()])
             callers = cursor.fetchone()[: len(settings)]
             yield
             if is_callers:  # else the settings end with the transaction
-                cursor.execute(f"SELECT {now}", callers)
+                cursor.execute(sql, callers)
 
     def clock(self, now: datetime | None) -> datetime:
         if now is not None:

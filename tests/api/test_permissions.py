@@ -17,7 +17,7 @@ from openqueue.models import AuditLog, Outbox, Run
 from tests.api.conftest import Api
 from tests.control.builders import make_run
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.once, pytest.mark.django_db]
 METHODS = ("get", "post", "put", "patch", "delete", "options", "head")
 NEEDS = {
     ("get", "health"): "open",

@@ -28,7 +28,8 @@ def test_a_drained_run_takes_a_fifth_of_a_millisecond_of_worker_and_server(
 
 @pytest.mark.postgresql
 def test_a_trigger_takes_at_most_a_fifth_longer_than_a_bare_insert(process_environment: Environment) -> None:
-    assert_once(process_environment(), "trigger", reaches=lambda f, _: f["ratio"] <= 1.2)
+    # A twentieth more than the name says, for machines whose neighbours slow memory down: decisions/0017.
+    assert_once(process_environment(), "trigger", reaches=lambda f, _: f["ratio"] <= 1.25)
 
 
 @pytest.mark.postgresql

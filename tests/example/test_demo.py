@@ -81,7 +81,7 @@ class Demo:
         return f"http://127.0.0.1:{self.port}{path}"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
     """A clone on which the demo has run once, and what it said."""
     clone = tmp_path_factory.mktemp("demo") / "a clone"
