@@ -383,5 +383,5 @@ def test_an_announcement_is_leased_with_its_tries(clock: Clock):
     ((leased, announced, ref),) = store().lease_announcements(
         runtime="broker", rooms={"default": 1}, now=clock.now
     )
-    assert leased == Announcement(run, 1, 1, 1, TASK, "broker", "default", 0)
+    assert leased == Announcement(run, 1, 1, 1, TASK, "broker", "default", 0, unheard=1)
     assert (announced, ref, RunEvent.objects.count()) == (False, None, 1)
