@@ -17,6 +17,8 @@ from tests.app.tasks import add
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 SignIn = Callable[[User], None]
 ROW = "#oq-queue-default-default"
+PATIENCE = 7_000
+"""Milliseconds: longer than a page waits before it asks a server again that answered wrongly."""
 
 
 @pytest.fixture
@@ -110,7 +112,7 @@ def test_an_ended_session_says_so_and_asks_no_more(at_queues: Page):
     expect(at_queues.get_by_role("link", name="Log in again")).to_be_visible()
     assert "Username" not in at_queues.content()
     asked = polls(at_queues)
-    at_queues.wait_for_timeout(4_000)
+    at_queues.wait_for_timeout(PATIENCE)
     assert asked == []
 
 
@@ -124,7 +126,7 @@ def test_a_permission_that_is_taken_away_ends_the_updates(page: Page, sign_in: S
     user.user_permissions.clear()
     expect(page.locator("#oq-trouble")).to_contain_text("You may no longer see this")
     asked = polls(page)
-    page.wait_for_timeout(3_000)
+    page.wait_for_timeout(PATIENCE)
     assert asked == []
 
 
@@ -132,7 +134,7 @@ def test_updates_can_be_paused_and_keys_lead_to_pages(at_queues: Page):
     at_queues.keyboard.press("p")
     expect(at_queues.locator("#oq-fresh")).to_have_text("Updates are paused.")
     asked = polls(at_queues)
-    at_queues.wait_for_timeout(4_000)
+    at_queues.wait_for_timeout(PATIENCE)
     assert asked == []
     at_queues.keyboard.press("j")
     expect(at_queues.locator("[data-row] a").first).to_be_focused()
