@@ -112,9 +112,8 @@ class Description(AutoSchema):
         """Return the schema of a type by its name, and register those that it is made of."""
         (schema,), components = msgspec.json.schema_components([kind], ref_template=REF)
         for name, component in components.items():
-            if (
-                "description" in component
-            ):  # before Python 3.13 a docstring keeps the indentation of its class
+            if "description" in component:
+                # Before Python 3.13 a docstring keeps the indentation of its class.
                 component["description"] = inspect.cleandoc(component["description"])
             for field, facts in component.get("properties", {}).items():
                 if MOMENT.search(field):
