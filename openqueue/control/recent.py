@@ -103,13 +103,9 @@ class Sums:
 
     def take(self, found: Mapping[tuple[Any, ...], Sequence[Sequence[Any]]]) -> None:
         """Add roll-ups by start and queue."""
-        together: defaultdict[Tally, list[Sequence[Any]]] = defaultdict(list)
+        tallies.add_up(found, self.places)
         for (start, queue), rows in found.items():
-            for place in self.places(start, queue):
-                together[place] += rows
             self.count(start, queue, sum(sum(row[: len(OUTCOMES)]) for row in rows))
-        for place, rows in together.items():
-            place.take_rows(rows)
 
     def add(self, start: datetime, queue: str, tally: Tally) -> None:
         """Add runs of a minute that are not rolled up."""

@@ -267,12 +267,8 @@ def _read(
                 for place in places(floor(row["start"], step), *(row[column] for column in by)):
                     place.take_counts(row)
             continue
-        together: defaultdict[Tally, list[Sequence[Any]]] = defaultdict(list)
-        for (start, *columns), some in tallies.by_place(tallies.rows(rows, "start", *by)).items():
-            for place in places(floor(start, step), *columns):
-                together[place] += some
-        for place, some in together.items():
-            place.take_rows(some)
+        found = tallies.by_place(tallies.rows(rows, "start", *by))
+        tallies.add_up(found, lambda start, *columns: places(floor(start, step), *columns))
     try:
         with nullcontext() if moment - live <= USUAL else store().bounded(LIMIT):
             minutes = rollups.tallied(live, after(moment), task_id=task_id, queue=queue)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -114,6 +114,18 @@ def by_place(found: Iterable[Sequence[Any]]) -> dict[tuple[Any, ...], list[Seque
     for row in found:
         places[tuple(row[WIDTH:])].append(row[:WIDTH])
     return places
+
+
+def add_up(
+    found: Mapping[tuple[Any, ...], Sequence[Sequence[Any]]], places: Callable[..., Sequence[Tally]]
+) -> None:
+    """Add what `by_place` returns to every tally that ``places`` names for these columns."""
+    together: defaultdict[Tally, list[Sequence[Any]]] = defaultdict(list)
+    for columns, some in found.items():
+        for tally in places(*columns):
+            together[tally] += some
+    for tally, some in together.items():
+        tally.take_rows(some)
 
 
 def mixed(apart: Any, together: Any) -> Any:
