@@ -57,6 +57,8 @@ class Cell:
     seconds: float = 0.0
     left_out: str = ""
     """Marks of tests that other cells run for it."""
+    digest: list[str] = field(default_factory=list)
+    """What each failed test said first, a line each."""
     output: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -243,6 +245,7 @@ def run(cell: Cell, tox: list[str], arguments: list[str]) -> None:
             cell.failed += counts["failures"] + counts["errors"]
             cell.skipped += counts["skipped"]
             cell.passed += counts["tests"] - counts["failures"] - counts["errors"] - counts["skipped"]
+            cell.digest += digest(suite)
     elif code == 0 and cell.name in ONCE:
         cell.passed = 1
     if cell.failed == 0 and (code != 0 or cell.passed == 0):
@@ -256,6 +259,14 @@ def run(cell: Cell, tox: list[str], arguments: list[str]) -> None:
         say(f"  tried again: {again.removeprefix('RERUN ')}")
     if cell.failed:
         print(said[-60_000:], flush=True)
+
+
+def digest(suite: ElementTree.Element) -> Iterator[str]:
+    """Yield `file::test: what it said first` for each test that failed."""
+    for case in suite.iter("testcase"):
+        for wrong in (*case.iter("failure"), *case.iter("error")):
+            said = " ".join((wrong.get("message") or "").split())
+            yield f"{case.get('classname')}::{case.get('name')}: {said}"[:400]
 
 
 def finish(command: list[str], output: Path, more: Mapping[str, str] = {}) -> int:
@@ -301,6 +312,9 @@ def close(cells: list[Cell], pythons: dict[str, str], seconds: float) -> int:
     failed += sum(CI and not cell.missing.startswith(NO_PYTHON) for cell in missing)
     failed += passed == 0 and failed == 0
     red = [cell.name for cell in ran if cell.failed]
+    for cell in ran:  # once more, and together: what was printed of a cell is long, and others came after it
+        for line in cell.digest:
+            say(f"{cell.name}: {line}")
     sentence = [f"Ran {'; '.join(described(ran, pythons)) or 'nothing'}"]
     shares = [cell.name for cell in ran if cell.left_out]
     sentence += [f"only what others do not run: {', '.join(shares)}"] if shares else []

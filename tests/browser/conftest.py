@@ -32,26 +32,42 @@ def strict_policy() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """One browser a session. Each test has a context of its own in it, without the others' cookies."""
+def launch() -> Iterator[Callable[[], Browser]]:
+    """Start a Chromium: launch()."""
     program = chromium_binary()
     if program is None:
         if os.environ.get("CI", "").lower() not in {"", "0", "false"}:
             raise ChromiumMissing(HOW_TO_GET_CHROMIUM)
         pytest.skip(HOW_TO_GET_CHROMIUM)  # at home alone: under CI the line above has raised
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium has none for root
+    arguments = ["--disable-dev-shm-usage"]  # which is small in many a container
+    arguments += ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium has none for root
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
         # The loop that Playwright leaves running in this thread is its own: Django sees it and refuses to work.
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
         expect.set_options(timeout=PATIENCE)
-        made = playwright.chromium.launch(executable_path=program, args=arguments)
-        yield made
-        made.close()
+        yield lambda: playwright.chromium.launch(executable_path=program, args=arguments)
+
+
+@pytest.fixture(scope="session")
+def browsers(launch: Callable[[], Browser]) -> Iterator[list[Browser]]:
+    """Those of the session; the last one is in use."""
+    made: list[Browser] = []
+    yield made
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def browser(launch: Callable[[], Browser], browsers: list[Browser]) -> Browser:
+    """One browser a session, and another when that has died: the test it died in fails, and not all that follow."""
+    if not browsers or not browsers[-1].is_connected():
+        browsers.append(launch())
+    return browsers[-1]
 
 
 @pytest.fixture
 def context(browser: Browser, live_server: Any) -> Iterator[BrowserContext]:
-    """A browser without a past; its addresses are relative to the live server."""
+    """A browser without a past; its addresses are relative to the live server. Without the others' cookies."""
     made = browser.new_context(base_url=live_server.url, viewport={"width": 1280, "height": 800})
     made.set_default_timeout(PATIENCE)
     yield made

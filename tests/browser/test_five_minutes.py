@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -35,19 +35,22 @@ def expected(tab: Tab) -> dict[str, int]:
 
 @pytest.fixture
 def tabs(context: BrowserContext, something: Mapping[str, str], live_server: Any) -> dict[str, Tab]:
-    """Every page in a tab of its own, at rest; one clock for all, which stands still."""
+    """Every page in a tab of its own, at rest; one clock for all, which stands still from before the first on."""
     run = make_run(status="running", worker=make_worker(lease=timedelta(hours=1)))
     more = {f"alerts {name}": address for name, address in every_page().items()}
     more["run at work"] = f"{something['run']}{run}/?tab=logs"
     context.add_init_script(f"localStorage.setItem('openqueue.every', '{PACES['tick']}')")
     context.route("**/favicon.ico", lambda route: route.fulfill(status=204))  # the browser's own wish
-    context.clock.install()
+    # Stopped later, it would leap in the pages that lag behind, over the time that their requests have.
+    now = datetime.now(UTC)
+    context.clock.install(time=now)
+    context.clock.pause_at(now)
     made = {}
     for name, address in (something | more).items():
         tab = made[name] = Tab(context.new_page(), live_server.url)
         tab.page.goto(address)
     at_rest(*made.values())
-    context.clock.pause_at(next(iter(made.values())).page.evaluate("Date.now() + 1000"))
+    context.clock.run_for(1_000)
     at_rest(*made.values())
     return made
 

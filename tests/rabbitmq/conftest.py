@@ -11,6 +11,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from openqueue.ids import uuid7
 from openqueue.runtimes.base import Message
 from openqueue.runtimes.rabbitmq import RabbitMQRuntime
+from tests.eventually import eventually
 from tests.proxy.proxy import Proxy
 from tests.servers.rabbitmq import ADMIN, RabbitMQ
 
@@ -67,3 +68,9 @@ def message(
     queue: str, *, priority: int = 0, task_id: str = "shop.any", seq: int = 1, **more: Any
 ) -> Message:
     return Message(uuid7(), seq, task_id, queue, priority=priority, **more)
+
+
+def purge(server: RabbitMQ, runtime: RabbitMQRuntime, queue: str, *, of: int) -> None:
+    """Empty a queue when so many messages stand in it: one that was looked at comes back on a channel of its own."""
+    eventually(lambda: runtime.inspect(queue).depth == of)
+    server.api("DELETE", f"queues/{server.vhost}/openqueue.{queue}/contents")

@@ -12,7 +12,7 @@ from openqueue.runtimes.base import Consumer, Receipt, decode
 from openqueue.runtimes.rabbitmq import topology
 from openqueue.runtimes.rabbitmq.refusals import TopologyDiffers
 from tests.eventually import eventually
-from tests.rabbitmq.conftest import Open, message
+from tests.rabbitmq.conftest import Open, message, purge
 from tests.servers.rabbitmq import ADMIN, RabbitMQ
 
 LANE = "openqueue.delay:1"
@@ -117,7 +117,7 @@ def test_what_came_by_a_lane_is_not_missing_while_it_waits_behind_others(
     eventually(lambda: runtime.inspect(queue).depth == 1)
     assert int(other.ref) - int(first.ref) > 20
     assert list(runtime.missing([late], [first.ref])) == [False]
-    rabbitmq_server.api("DELETE", f"queues/{rabbitmq_server.vhost}/openqueue.{queue}/contents")
+    purge(rabbitmq_server, runtime, queue, of=1)
     assert list(runtime.missing([late], [first.ref])) == [True]
 
 

@@ -10,7 +10,7 @@ from openqueue.runtimes.rabbitmq import runtime as room
 from openqueue.runtimes.rabbitmq.broker import Head
 from openqueue.runtimes.rabbitmq.runtime import SKEW, passed
 from tests.eventually import eventually
-from tests.rabbitmq.conftest import Open, message
+from tests.rabbitmq.conftest import Open, message, purge
 from tests.servers.rabbitmq import RabbitMQ
 
 
@@ -32,14 +32,14 @@ def test_what_was_published_long_before_the_head_is_gone(
     at(monkeypatch, 1_000_000)
     lost = message(queue)
     (answer,) = runtime.publish([lost])
-    rabbitmq_server.api("DELETE", f"queues/{rabbitmq_server.vhost}/openqueue.{queue}/contents")
+    purge(rabbitmq_server, runtime, queue, of=1)
     at(monkeypatch, 1_000_000 + SKEW / 2)
     near = message(queue)
     (second,) = runtime.publish([near])
     assert list(runtime.missing([lost, near], [answer.ref, second.ref])) == [False, False], (
         "clocks may differ"
     )
-    rabbitmq_server.api("DELETE", f"queues/{rabbitmq_server.vhost}/openqueue.{queue}/contents")
+    purge(rabbitmq_server, runtime, queue, of=1)
     at(monkeypatch, 1_000_000 + SKEW + 1)
     late = message(queue)
     (third,) = runtime.publish([late])
