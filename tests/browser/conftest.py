@@ -15,7 +15,7 @@ from tests.browser import policy
 from tests.browser.everything import something as something
 from tests.servers.installed import HOW_TO_GET_CHROMIUM, chromium_binary
 
-PATIENCE = 15_000
+PATIENCE = 60_000
 """Milliseconds that a page has to become what a test expects: a busy machine is slow, and that is no defect."""
 
 

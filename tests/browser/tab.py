@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
-from playwright.sync_api import ConsoleMessage, Page, Request
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request
 
 from tests.browser.conftest import is_guarded, is_ours
 
@@ -51,3 +52,14 @@ def at_rest(*tabs: Tab) -> None:
     tabs[0].page.wait_for_timeout(1)
     while any(tab.open for tab in tabs):
         tabs[0].page.wait_for_timeout(5)
+
+
+def stop_clock(context: BrowserContext) -> None:
+    """Have the clock of its pages stand still from before the first on; clock.run_for() lets time pass.
+
+    Stopped later, it would count what a slow machine took, and leap in a page that lags behind.
+    """
+    now = datetime.now(UTC)
+    # The clock of a page that is open would have passed `now` before it is paused.
+    context.clock.install(time=now - timedelta(minutes=1))
+    context.clock.pause_at(now)

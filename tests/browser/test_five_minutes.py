@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from playwright.sync_api import BrowserContext
 
 from tests.app.crash_tasks import quick
-from tests.browser.tab import Tab, at_rest
+from tests.browser.tab import Tab, at_rest, stop_clock
 from tests.control.builders import make_run, make_worker
 from tests.crash.conftest import stage as stage
 from tests.crash.stage import Stage
@@ -35,16 +35,13 @@ def expected(tab: Tab) -> dict[str, int]:
 
 @pytest.fixture
 def tabs(context: BrowserContext, something: Mapping[str, str], live_server: Any) -> dict[str, Tab]:
-    """Every page in a tab of its own, at rest; one clock for all, which stands still from before the first on."""
+    """Every page in a tab of its own, at rest; one clock for all, which stands still."""
     run = make_run(status="running", worker=make_worker(lease=timedelta(hours=1)))
     more = {f"alerts {name}": address for name, address in every_page().items()}
     more["run at work"] = f"{something['run']}{run}/?tab=logs"
     context.add_init_script(f"localStorage.setItem('openqueue.every', '{PACES['tick']}')")
     context.route("**/favicon.ico", lambda route: route.fulfill(status=204))  # the browser's own wish
-    # Stopped later, it would leap in the pages that lag behind, over the time that their requests have.
-    now = datetime.now(UTC)
-    context.clock.install(time=now)
-    context.clock.pause_at(now)
+    stop_clock(context)
     made = {}
     for name, address in (something | more).items():
         tab = made[name] = Tab(context.new_page(), live_server.url)

@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 from openqueue.control import queue_acts
 from openqueue.control.actor import Actor
 from tests.app.tasks import add
+from tests.browser.tab import stop_clock
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 SignIn = Callable[[User], None]
@@ -168,14 +169,14 @@ def test_health_and_outbox_ask_every_15_seconds_and_not_while_they_are_hidden(
     page: Page, sign_in: SignIn, place: str, part: str
 ):
     sign_in(User.objects.create_superuser("ada"))
-    page.clock.install()
+    stop_clock(page.context)
     page.goto(f"/admin/openqueue/{place}/")
+    page.clock.run_for(1_000)
     expect(page.get_by_text("counting…")).to_have_count(0)
     asked = polls(page)
-    page.clock.run_for(1_000)  # from here on it counts
     page.clock.run_for(13_000)
     assert [url for url in asked if f"_part={part}" in url] == []
-    with page.expect_request(lambda request: f"_part={part}" in request.url, timeout=5_000):
+    with page.expect_request(lambda request: f"_part={part}" in request.url):
         page.clock.run_for(3_000)
     page.evaluate("() => Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
     page.clock.run_for(1_000)

@@ -15,7 +15,7 @@ from playwright.sync_api import Locator, Page, expect
 from openqueue.models import Run
 from openqueue.store import store
 from openqueue.types import LogLine
-from tests.browser.tab import Tab, at_rest
+from tests.browser.tab import Tab, at_rest, stop_clock
 from tests.control.builders import clock, make_run, make_worker
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -42,10 +42,10 @@ def ada(page: Page, sign_in: Callable[[User], None]) -> Page:
 
 def go(page: Page, address: str) -> None:
     """Open a page whose clock stands still."""
-    page.clock.install()
+    stop_clock(page.context)
     page.goto(f"{AT}/{address}")
+    page.clock.run_for(1_000)
     page.wait_for_load_state("networkidle")
-    page.clock.pause_at(page.evaluate("Date.now() + 1000"))
 
 
 def let_pass(tab: Tab, seconds: int) -> None:
