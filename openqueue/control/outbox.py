@@ -55,6 +55,7 @@ class OutboxRow:
     age: float | None
     """Since it fell due; None: it is due later."""
     tries: int
+    """Since a worker last had it and put it back, if one did."""
     next_try: float | None
     """Seconds until the sweep looks at it; 0: at once; None: it is due later."""
     announced_at: datetime | None
@@ -227,7 +228,7 @@ def _facts(row: Outbox, *, clock: datetime) -> OutboxRow:
         attempt=row.attempt,
         due_at=row.due_at,
         age=max(0.0, (clock - row.due_at).total_seconds()) if row.ready else None,
-        tries=row.tries,
+        tries=row.tries - row.heard,
         next_try=max(0.0, (row.announce_at - clock).total_seconds()) if row.ready else None,
         announced_at=row.announced_at,
         last_error=row.last_error or "",

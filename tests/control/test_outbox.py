@@ -28,7 +28,8 @@ def test_each_row_tells_how_it_stands_and_the_oldest_come_first(brokered):
     later = make_run(status="scheduled")
     at = clock()
     put(pending, due_at=at - timedelta(seconds=60))
-    put(failed, last_error="ConnectionRefusedError: ...", tries=3, announce_at=at + timedelta(seconds=30))
+    refused = {"last_error": "ConnectionRefusedError: ...", "announce_at": at + timedelta(seconds=30)}
+    put(failed, tries=30, heard=27, **refused)  # three of them since a worker had it
     put(back, last_error="no_slot", tries=1)
     put(sent, announced_at=at)
     page = outbox.find()
