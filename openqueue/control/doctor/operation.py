@@ -11,6 +11,7 @@ from django.db.models import Count, Exists, OuterRef
 import openqueue
 from openqueue.conf import config
 from openqueue.control import workers
+from openqueue.control.doctor import permits
 from openqueue.control.findings import Finding
 from openqueue.control.overview import Overview
 from openqueue.control.queues import QueueFacts
@@ -34,6 +35,7 @@ def findings(view: Overview, facts: dict[str, Any]) -> Iterator[Finding]:
     for queue in view.queues:
         yield from of_queue(queue)
     yield from of_tasks(view.workers, facts)
+    yield from permits.findings(view.queues, clock, facts)
     yield from of_places(clock, facts)
     yield from of_letters(clock, facts)
     yield from of_channels(clock, facts)
