@@ -18,6 +18,8 @@ from django.utils.translation import gettext_lazy as _
 from openqueue.control.callers import Right
 
 APP: Final = "openqueue"
+PART: Final = "_part"
+"""In the query of a page: the name of the part that is wanted alone."""
 OWN: Final = Apps()
 
 

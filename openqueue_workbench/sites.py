@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import wraps
 from typing import Any, ClassVar
 
@@ -13,10 +13,7 @@ from django.urls import URLPattern, path
 from django.views.decorators.http import require_safe
 
 from openqueue.control.callers import Caller
-from openqueue_workbench import pages
-from openqueue_workbench.frame import assets
-from openqueue_workbench.frame.page import PART, Page
-from openqueue_workbench.places import APP, PLACES, Place
+from openqueue_workbench.places import APP, PART, PLACES, Place
 
 View = Callable[..., HttpResponseBase]
 
@@ -25,18 +22,20 @@ class PlaceAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # models without 
     """One place in the admin: its addresses, and who sees it in the sidebar; no view of ModelAdmin itself is served."""
 
     place: ClassVar[Place]
-    routes: ClassVar[Sequence[tuple[str, str, type[Page]]]]
-    """Route, name, page."""
 
     def get_urls(self) -> list[URLPattern]:
         """Return the addresses."""
+        # Every command of a project imports its admin, and a worker serves no page.
+        from openqueue_workbench import pages  # noqa: PLC0415
+        from openqueue_workbench.frame import assets  # noqa: PLC0415
+
         found = [
             path(
                 route,
                 guarded(self.admin_site, page.as_view(site=self.admin_site)),
                 name=f"{APP}_{self.place.name}_{name}",
             )
-            for route, name, page in self.routes
+            for route, name, page in pages.ROUTES[self.place.name]
         ]
         if self.place.name == "overview":
             served = self.admin_site.admin_view(require_safe(assets.serve), cacheable=True)
@@ -67,10 +66,8 @@ class PlaceAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # models without 
 def register(site: AdminSite) -> None:
     """Put the Workbench into an admin site."""
     for place in PLACES:
-        routes = pages.ROUTES.get(place.name)
-        if routes:
-            members = {"place": place, "routes": routes, "__module__": __name__}
-            site.register(place.model, type(f"{place.name.capitalize()}Admin", (PlaceAdmin,), members))
+        members = {"place": place, "__module__": __name__}
+        site.register(place.model, type(f"{place.name.capitalize()}Admin", (PlaceAdmin,), members))
 
 
 def guarded(site: AdminSite, view: View) -> View:

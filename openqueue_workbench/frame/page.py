@@ -27,9 +27,8 @@ from openqueue_workbench.frame import answers, navigation
 from openqueue_workbench.frame.acts import Act, Told, acts_of
 from openqueue_workbench.frame.addresses import Addresses
 from openqueue_workbench.frame.parts import Part
-from openqueue_workbench.places import BY_NAME, Place
+from openqueue_workbench.places import BY_NAME, PART, Place
 
-PART: Final = "_part"
 WHOLE: Final = "_whole"
 """Asks for a page with its late parts, for browsers without the script."""
 FOLDER: Final = "openqueue_workbench"

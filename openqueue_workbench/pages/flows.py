@@ -17,10 +17,10 @@ from openqueue.control.flows import STATUSES, FlowDetail, FlowFacts, NodeFacts
 from openqueue.states import FlowStatus
 from openqueue_workbench import wording
 from openqueue_workbench.drawing import graph, inline, nodes
-from openqueue_workbench.frame.page import PART
 from openqueue_workbench.frame.parts import Part
 from openqueue_workbench.pages import flow_steps, flow_words, lacking
 from openqueue_workbench.pages.flow_acts import UNDONE, FlowActs
+from openqueue_workbench.places import PART
 
 SIZE: Final = 50
 LISTED: Final = 100

@@ -14,8 +14,9 @@ from django.utils.translation import gettext_lazy
 from openqueue.control import run_logs
 from openqueue.control.callers import Right
 from openqueue.control.run_logs import MOST, LogPage
-from openqueue_workbench.frame.page import FOLDER, PART
+from openqueue_workbench.frame.page import FOLDER
 from openqueue_workbench.pages.run_controls import RunControls
+from openqueue_workbench.places import PART
 
 LEVELS: Final = {
     "": gettext_lazy("all"),

@@ -17,11 +17,12 @@ from openqueue.control.search import Sought, pages, tallies
 from openqueue.control.search.pages import USUAL
 from openqueue.states import Status
 from openqueue_workbench import wording
-from openqueue_workbench.frame.page import FOLDER, PART
+from openqueue_workbench.frame.page import FOLDER
 from openqueue_workbench.frame.parts import Part
 from openqueue_workbench.pages import run_filter, run_strip, run_suggestions, run_table
 from openqueue_workbench.pages.run_filter import PERIODS, Filter
 from openqueue_workbench.pages.run_selection import RunSelection
+from openqueue_workbench.places import PART
 
 TABS: Final = (
     Status.RUNNING, Status.QUEUED, Status.RETRYING, Status.SCHEDULED, Status.WAITING, Status.FAILED,

@@ -9,7 +9,9 @@ from tests.run import digest
 REPORT = """
 <testsuite>
   <testcase classname="tests.app.test_a" name="test_that_passes" />
-  <testcase classname="tests.app.test_a" name="test_that_fails[1]"><failure message="assert 1 == 2&#10;  more" /></testcase>
+  <testcase classname="tests.app.test_a" name="test_that_fails[1]">
+    <failure message="assert 1 == 2&#10;  more" />
+  </testcase>
   <testcase classname="tests.app.test_b" name="test_that_breaks"><error message="{long}" /></testcase>
   <testcase classname="tests.app.test_b" name="test_that_is_left_out"><skipped message="not here" /></testcase>
 </testsuite>
