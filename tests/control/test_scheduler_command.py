@@ -47,7 +47,7 @@ def test_a_scheduler_sweeps_until_it_is_told_to_stop(scheduler, number):
     process.send_signal(number)
     out, error = process.communicate(timeout=10)
     assert (process.returncode, error) == (0, "")
-    assert time.monotonic() - asked < 2
+    assert time.monotonic() - asked < 5
     banner, stopped = out.split("Ready.\n")
     assert re.search(r"scheduler, pid \d+\n", banner)
     assert (

@@ -108,8 +108,11 @@ class Announcer:
 
     @staticmethod
     def lost(runtime: Runtime, leased: Leased, messages: Sequence[Message]) -> list[bool]:
-        """Tell which messages to send: those never tried, and those the broker no longer has."""
-        again = [n for n, (a, announced, _) in enumerate(leased) if a.tries > 1 or announced]
+        """Tell which messages to send: those never tried or put back since, and those the broker no longer has.
+
+        Of one that was put back the broker may have a message: whoever received it is about to settle it.
+        """
+        again = [n for n, (a, announced, _) in enumerate(leased) if a.unheard > 1 or announced]
         gone = [True] * len(messages)
         if again:
             try:

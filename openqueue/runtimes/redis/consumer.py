@@ -119,7 +119,7 @@ class RedisConsumer:
             pairs = [part for receipt in some for part in (receipt.handle, receipt.body)]
             match what:
                 case "ack":
-                    calls.append(Call("ack", [own.flying], bodies))
+                    calls.append(Call("ack", [own.flying], pairs))
                 case "reject":
                     calls.append(Call("reject", [own.flying, own.rejected], bodies))
                 case "release":
@@ -128,7 +128,8 @@ class RedisConsumer:
                     keys = [own.aside(task), own.flying, own.wake_of(task), own.asides]
                     calls.append(Call("set_aside", keys, [task, *pairs]))
         for receipt in receipts:
-            self.mine.pop(receipt.body, None)
+            if (held := self.mine.get(receipt.body)) is not None and held.handle == receipt.handle:
+                del self.mine[receipt.body]  # else it has come again, and is ours a second time
         try:
             answers = self.link.call(calls)
         except RedisFailed as error:

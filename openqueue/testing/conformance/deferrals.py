@@ -58,6 +58,22 @@ class Deferrals(Suite):
         Announcer().step(store().clock(None) + 2 * SECOND)
         self.all_come(greedy, put_back)
 
+    def test_who_settles_late_takes_no_later_announcement_along(
+        self, runtime: Runtime, queue: str, greedy: Consumer, declare: Declare
+    ) -> None:
+        """A worker may stand still between the commit that put a run back and the settling of its message."""
+
+        @declare
+        def nothing() -> None: ...
+
+        nothing.trigger_many([{}] * MANY)
+        self.announced(queue, MANY)
+        put_back = self.receive(greedy, IN_HAND)[1::2]
+        self.answered("deferred", put_back, known=[nothing.id], rooms={nothing.id: 0})
+        Announcer().step(store().clock(None) + 2 * SECOND)
+        greedy.ack(put_back)
+        self.all_come(greedy, put_back)
+
     @needs("ahead")
     def test_what_came_before_its_time_is_announced_again_though_others_are_still_waiting(
         self, runtime: Runtime, queue: str, greedy: Consumer, declare: Declare
