@@ -29,6 +29,8 @@ LEFT_OUT = {*os.environ.get("OPENQUEUE_TEST_ELSEWHERE", "").split(",")}
 HERE = Path(__file__).parent
 ONCE = ("docs", "example", "kafka", "proxy", "rabbitmq", "redis")
 """Folders whose tests are about servers or texts: the same with every Python, Django and database."""
+TOGETHER = ("tests/example/test_demo.py",)
+"""Files whose tests go to one process of pytest-xdist: they share what takes long to make."""
 EITHER = ("broker", "client", "processes", "pure", "remote", "security", "testing")
 """Folders whose tests are about the Python and Django, or the database, and not about both at once."""
 EACH_DATABASE = ("alerts", "api", "control", "search", "workbench")
@@ -54,6 +56,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if len(kept) < len(items):
         config.hook.pytest_deselected(items=[item for item in items if not _belongs(item)])
         items[:] = kept
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep some files together under `--dist loadgroup`, whose own way ended with pytest 9.2: an id takes no suffix."""
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return file if file in TOGETHER else nodeid
+
+    return Together(config, log)
 
 
 def _belongs(item: pytest.Item) -> bool:

@@ -27,7 +27,7 @@ from tests.servers.ports import free_port
 ROOT = Path(__file__).resolve().parents[2]
 TRAVELS = ("pyproject.toml", "README.md", "LICENSE", "openqueue", "openqueue_workbench", "example_project")
 
-pytestmark = [pytest.mark.crash, pytest.mark.xdist_group("demo")]  # one environment for all of them
+pytestmark = pytest.mark.crash
 
 
 class Demo:
@@ -83,7 +83,7 @@ class Demo:
 
 @pytest.fixture(scope="session")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
-    """A clone on which the demo has run once, and what it said."""
+    """A clone on which the demo has run once, and what it said: for all tests, in one process (tests/conftest.py)."""
     clone = tmp_path_factory.mktemp("demo") / "a clone"
     copy(clone)
     with running(clone, "--seconds=1") as demo:
