@@ -12,6 +12,7 @@ import pytest
 from openqueue.control import queue_acts
 from openqueue.control.actor import Actor
 from openqueue.core import transitions
+from openqueue.declaration import Task
 from openqueue.models import Outbox
 from openqueue.processes.sweeps.announcer import Announcer
 from openqueue.processes.sweeps.due import Due as FallingDue
@@ -41,13 +42,7 @@ class Deferrals(Suite):
     def test_what_was_put_back_is_announced_again_though_others_are_still_waiting(
         self, runtime: Runtime, queue: str, greedy: Consumer, declare: Declare, why: str
     ) -> None:
-        @declare
-        def nothing() -> None: ...
-
-        nothing.trigger_many([{}] * MANY)
-        self.announced(queue, MANY)
-        # Those between are not settled: a log has not passed what comes after them.
-        put_back = self.receive(greedy, IN_HAND)[1::2]
+        nothing, put_back = self.in_hand(queue, greedy, declare)
         if why == "paused":
             queue_acts.pause([queue], actor=ANNA)
         known, rooms = ([] if why == "unknown_task" else [nothing.id]), {nothing.id: 0}
@@ -62,13 +57,7 @@ class Deferrals(Suite):
         self, runtime: Runtime, queue: str, greedy: Consumer, declare: Declare
     ) -> None:
         """A worker may stand still between the commit that put a run back and the settling of its message."""
-
-        @declare
-        def nothing() -> None: ...
-
-        nothing.trigger_many([{}] * MANY)
-        self.announced(queue, MANY)
-        put_back = self.receive(greedy, IN_HAND)[1::2]
+        nothing, put_back = self.in_hand(queue, greedy, declare)
         self.answered("deferred", put_back, known=[nothing.id], rooms={nothing.id: 0})
         Announcer().step(store().clock(None) + 2 * SECOND)
         greedy.ack(put_back)
@@ -95,6 +84,21 @@ class Deferrals(Suite):
         self.all_come(greedy, early)
 
     # --- verbs ----------------------------------------------------------------------------------------------------
+
+    def in_hand(
+        self, queue: str, consumer: Consumer, declare: Declare
+    ) -> tuple[Task[..., Any], Sequence[Receipt]]:
+        """Have many announced and some received; return every other of these, with their task.
+
+        Those between are not settled: a log has not passed what comes after them.
+        """
+
+        @declare
+        def nothing() -> None: ...
+
+        nothing.trigger_many([{}] * MANY)
+        self.announced(queue, MANY)
+        return nothing, self.receive(consumer, IN_HAND)[1::2]
 
     def announced(self, queue: str, count: int) -> None:
         rows = Outbox.objects.filter(queue=queue, announced_at__isnull=False)
