@@ -32,13 +32,40 @@ def test_an_announcement_that_waits_is_not_added_again(runtime: RedisRuntime, qu
     assert runtime.inspect(queue).depth == 1
 
 
-def test_an_announcement_in_flight_is_not_added_again(runtime: RedisRuntime, queue: str):
-    told = message(queue)
+def test_an_announcement_that_is_published_in_flight_stands_once_and_comes_again(
+    runtime: RedisRuntime, redis_server: Redis, queue: str
+):
+    told = message(queue, priority=3)
     runtime.publish([told])
-    assert len(received(runtime, queue)) == 1
-    runtime.publish([told])
+    one, other = (runtime.consumer([queue], prefetch=1) for _ in range(2))
+    first = one.receive(limit=1, timeout=0)
+    with redis_server.client as admin:
+        admin.delete(runtime.keys(queue).wake)
+        runtime.publish([told])
+        assert admin.llen(runtime.keys(queue).wake) == 1, "whoever is idle is woken for it"
     stats = runtime.inspect(queue)
     assert (stats.depth, stats.unacked) == (0, 1)
+    one.ack(first)
+    second = other.receive(limit=1, timeout=0)
+    assert decode(second[0].body)[0] == told.run_id
+    one.ack(first)
+    assert runtime.inspect(queue).unacked == 1, "a settlement is of the flight that it was taken in"
+    other.ack(second)
+    assert runtime.inspect(queue).unacked == 0
+    one.close()
+    other.close()
+
+
+def test_what_came_to_one_consumer_twice_is_given_back_when_it_closes(runtime: RedisRuntime, queue: str):
+    told = message(queue)
+    consumer = runtime.consumer([queue], prefetch=2)
+    runtime.publish([told])
+    first = consumer.receive(limit=1, timeout=0)
+    runtime.publish([told])
+    assert len(consumer.receive(limit=1, timeout=0)) == 1
+    consumer.ack(first)
+    consumer.close()
+    assert runtime.inspect(queue).depth == 1
 
 
 def test_an_announcement_that_is_published_again_keeps_its_place(runtime: RedisRuntime, queue: str):
