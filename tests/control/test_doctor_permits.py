@@ -42,7 +42,7 @@ def stuck():
 
 def test_a_permit_of_a_run_in_a_queue_without_a_worker_is_told_with_who_waits_for_it(stuck):
     message, remedy = found()["limit stripe"]
-    assert message.startswith("2 are due for over 5 min and wait for a permit.")
+    assert message.startswith("2 due for over 5 min, waiting for a permit.")
     assert message.endswith("do not start: queue a has no worker.")
     assert "Have the queue served again, or cancel" in remedy
     make_worker(queues=["a"])

@@ -35,8 +35,8 @@ def findings(queues: Iterable[QueueFacts], clock: datetime, facts: dict[str, Any
             id="held_permits",
             level="warning",
             subject=f"limit {name}",
-            message=f"{waiting[name]} are due for over {OVERDUE.seconds // 60} min and wait for a permit. The runs "
-            f"that hold one do not start: {', '.join(f'queue {place[0]} {shut[place]}' for place in where)}.",
+            message=f"{waiting[name]} due for over {OVERDUE.seconds // 60} min, waiting for a permit. The runs that "
+            f"hold one do not start: {', '.join(f'queue {place[0]} {shut[place]}' for place in where)}.",
             remedy="Have the queue served again, or cancel its runs that are due: each gives its permit back.",
         )
 
