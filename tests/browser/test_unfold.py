@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.contrib import admin
 from django.contrib.auth.models import User
 from playwright.sync_api import Page, expect
 
@@ -17,7 +18,10 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 @pytest.fixture(autouse=True)
 def unfolded(settings: Any) -> None:
-    settings.INSTALLED_APPS = ["unfold", *settings.INSTALLED_APPS]
+    before = admin.site
+    # Not "unfold" alone: that one puts a site of its own in place of Django's, for all tests that come after.
+    settings.INSTALLED_APPS = ["unfold.apps.BasicAppConfig", *settings.INSTALLED_APPS]
+    assert admin.site is before
     settings.ROOT_URLCONF = "tests.browser.unfolded"
     settings.STRICT_POLICY = False  # Unfold's own scripts need eval
 

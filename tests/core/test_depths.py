@@ -134,7 +134,7 @@ def test_minutes_go_when_their_time_is_over_and_hours_were_made_of_them():
 def test_the_sweeps_of_many_processes_look_once_a_minute():
     make_run()
     processes = [Sweeps(only=["depths"]) for _ in range(3)]
-    at = store().clock(None).replace(second=0, microsecond=0)
+    at = store().clock(None).replace(minute=7, second=0, microsecond=0)  # with no hour that ends meanwhile
     for second in range(0, 240, 10):
         for process in processes:
             process.next_at["depths"] = 0.0
