@@ -58,7 +58,8 @@ def test_every_contract_has_a_violation_planted_below():
 def test_a_planted_violation_turns_its_contract_red(contract: str, file: str, imported: str, tmp_path: Path):
     shutil.copy(tree.ROOT / "pyproject.toml", tmp_path)
     for package in ("openqueue", "openqueue_workbench"):
-        shutil.copytree(tree.ROOT / package, tmp_path / package)
+        ignored = shutil.ignore_patterns("__pycache__")  # where others write meanwhile
+        shutil.copytree(tree.ROOT / package, tmp_path / package, ignore=ignored)
     with (tmp_path / file).open("a") as planted:
         planted.write(f"\nimport {imported}\n")
     done = lint_imports(tmp_path, "--contract", contract)
