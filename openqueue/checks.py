@@ -192,7 +192,8 @@ def database_is_usable(*, databases: Sequence[str] | None = None, **_: Any) -> l
     if vendor == "sqlite" and options.get("transaction_mode") != "IMMEDIATE":
         found.append(
             Caution(
-                f"DATABASES[{alias!r}] begins transactions without the write lock: expect 'database is locked'.",
+                f"DATABASES[{alias!r}] begins your transactions without the write lock: one that reads before it "
+                "writes or triggers fails with 'database is locked' when another process wrote in between.",
                 hint=f'Set DATABASES[{alias!r}]["OPTIONS"] = {SQLITE_OPTIONS}',
                 id="openqueue.W041",
             )

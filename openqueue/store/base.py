@@ -121,11 +121,12 @@ class BaseStore:
         return transaction.mark_for_rollback_on_error(using=self.alias) if inside else self.atomic()
 
     @contextmanager
-    def bounded(self, limit: timedelta, *, by_index: bool = False) -> Iterator[None]:
+    def bounded(self, limit: timedelta, *, by_index: bool = False, writes: bool = False) -> Iterator[None]:
         """One transaction in which no statement may take longer (where the database can be told so).
 
         by_index: what indexes can find is looked up by them, a row after the other, though the database expects that
             reading a table from end to end costs less: it does not know at which edge a walk ends.
+        writes: the block does not only read. SQLite begins it with its one write lock.
         """
         with self.atomic():
             yield

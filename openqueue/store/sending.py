@@ -87,7 +87,7 @@ class Sending(BaseStore):
             yield cursor
 
     @contextmanager
-    def bounded(self, limit: timedelta, *, by_index: bool = False) -> Iterator[None]:
+    def bounded(self, limit: timedelta, *, by_index: bool = False, writes: bool = False) -> Iterator[None]:
         settings = {"statement_timeout": f"{limit.total_seconds():g}s"}
         if by_index:
             settings |= BY_INDEX

@@ -45,7 +45,7 @@ class Rollups:
 
     @staticmethod
     def advance(minutes: int, *, now: datetime | None) -> bool:
-        with store().bounded(LIMIT if minutes > 1 else LONGEST):
+        with store().bounded(LIMIT if minutes > 1 else LONGEST, writes=True):
             return rollups.advance(minutes=minutes, now=now)
 
     @staticmethod

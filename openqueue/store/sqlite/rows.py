@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
-
 from openqueue.states import CLAIMABLE, FINAL
 from openqueue.store.base import BaseStore
+from openqueue.store.sqlite.transactions import READS, WRITES, Begun
 
 OPEN = tuple(sorted(status.value for status in CLAIMABLE))
 ENDED = tuple(sorted(status.value for status in FINAL))
@@ -41,7 +40,7 @@ INSERT_OUTBOX = """
 
 
 class Writing(BaseStore):
-    """The one way to write."""
+    """How transactions begin, and the one way to write."""
 
     @contextmanager
     def writing(self) -> Iterator[Any]:
@@ -49,8 +48,17 @@ class Writing(BaseStore):
 
         Inside a transaction of the caller it takes no savepoint: what fails half-way cannot be committed any more.
         """
-        with transaction.atomic(using=self.alias, savepoint=False), self.connection.cursor() as cursor:
+        with Begun(self.alias, WRITES, savepoint=False), self.connection.cursor() as cursor:
             yield cursor
+
+    def atomic(self) -> Begun:
+        return Begun(self.alias, WRITES)
+
+    @contextmanager
+    def bounded(self, limit: timedelta, *, by_index: bool = False, writes: bool = False) -> Iterator[None]:
+        """One transaction; who only reads holds up no writer. SQLite cannot be told how long a statement may take."""
+        with Begun(self.alias, WRITES if writes else READS):
+            yield
 
 
 def stamp(value: Any) -> Any:
