@@ -122,10 +122,9 @@ class BaseStore:
 
     @contextmanager
     def bounded(self, limit: timedelta, *, by_index: bool = False, writes: bool = False) -> Iterator[None]:
-        """One transaction in which no statement may take longer (where the database can be told so).
+        """One transaction in which no statement may take longer, where the database can be told so.
 
-        by_index: what indexes can find is looked up by them, a row after the other, though the database expects that
-            reading a table from end to end costs less: it does not know at which edge a walk ends.
+        by_index: by indexes wherever they serve, though it looks dearer: the database does not know where a walk ends.
         writes: the block does not only read. SQLite begins it with its one write lock.
         """
         with self.atomic():
