@@ -124,7 +124,7 @@ class BaseStore:
     def bounded(self, limit: timedelta, *, by_index: bool = False, writes: bool = False) -> Iterator[None]:
         """One transaction in which no statement may take longer, where the database can be told so.
 
-        by_index: by indexes wherever they serve, though it looks dearer: the database does not know where a walk ends.
+        by_index: use indexes even where a scan looks cheaper: the database does not know at which edge a walk ends.
         writes: the block does not only read. SQLite begins it with its one write lock.
         """
         with self.atomic():

@@ -117,9 +117,8 @@ def test_one_step_publishes_all_that_has_gathered_in_one_call_a_runtime(memory: 
 def test_a_mark_never_overwrites_a_newer_announcement(memory: Any, monkeypatch):
     monkeypatch.setattr(post_commit, "MARK_EVERY", 0.01)
     run = add.trigger(1, 2)
-    eventually(
-        lambda: Outbox.objects.get().broker_ref is not None
-    )  # else the publisher's mark comes in between
+    # Else the publisher's own mark comes in between.
+    eventually(lambda: Outbox.objects.get().broker_ref is not None)
     Outbox.objects.update(tries=1, broker_ref=None)
     assert store().mark_announced([(run.id, 1, 0, "old", None, 60.0)]) == 0
     assert store().mark_announced([(run.id, 2, 1, "other seq", None, 60.0)]) == 0
